@@ -1,0 +1,34 @@
+"""What Go, Rust and the JVM have built in, for Python services.
+
+Names are loaded on first use, so that `import penstock` costs the extension module and no more.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ._native import __version__
+
+if TYPE_CHECKING:
+    from .errors import PenstockError
+
+__all__ = ("PenstockError", "__version__")
+
+# Public name → the room that defines it.
+_ROOMS = {
+    "PenstockError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -1,0 +1,6 @@
+from typing import Final
+
+__all__ = ["build_profile"]
+
+build_profile: Final[str]
+__version__: Final[str]

@@ -1,0 +1,7 @@
+//! What penstock is made of below Python: rings, wait lists, shared memory, histograms.
+//!
+//! Nothing here has heard of Python. Every atomic comes through [`sync`], so that loom can
+//! stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
+#![warn(missing_docs)]
+
+pub mod sync;

@@ -1,0 +1,20 @@
+//! `penstock._native`: one file per type. Here objects are converted, the interpreter is let go
+//! of around what may block, and errors are mapped; everything else lives in `penstock-core`.
+
+use pyo3::prelude::*;
+
+mod errors;
+
+/// The native half of penstock; import its names through the rooms, not from here.
+#[pymodule(gil_used = false)]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        module.add("build_profile", profile)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        Ok(())
+    }
+}
