@@ -4,4 +4,12 @@
 //! stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
 #![warn(missing_docs)]
 
+#[cfg(not(penstock_loom))]
+pub mod eventfd;
+#[cfg(not(penstock_loom))]
+pub mod fork;
+pub mod hub;
+#[cfg(not(penstock_loom))]
+pub mod park;
+pub mod ring;
 pub mod sync;

@@ -1,0 +1,159 @@
+//! The place where a blocked thread sleeps.
+//!
+//! Guarantee: a wake given before the park makes the park return at once; none is lost. Waking a
+//! thread that does not sleep makes no system call.
+//!
+//! Most threads sleep on a futex, which costs no descriptor. The main thread, where Ctrl-C has to
+//! be seen, sleeps in `ppoll` on an eventfd: with all signals blocked before, and the mask lifted
+//! by `ppoll` itself, a signal between the last look and the sleep ends the sleep at once. (When
+//! other threads let the signal through, the kernel may hand it to one of them in that moment;
+//! so a sleep there is never longer than [`LOOK_AROUND`].)
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use crate::{eventfd::EventFd, fork::Owner, hub::Bell};
+
+/// The longest sleep of a thread that must see signals.
+pub const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+const AWAKE: u32 = 0;
+const PARKED: u32 = 1;
+const WOKEN: u32 = 2;
+
+/// How a park ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parked {
+    /// Woken, or spuriously: look again.
+    Woken,
+    /// The deadline has passed.
+    Expired,
+    /// A signal came in, or it is time to look whether one did.
+    Interrupted,
+}
+
+#[derive(Debug)]
+enum Bed {
+    Futex(Thread),
+    Poll(EventFd),
+}
+
+/// The sleeping place of one thread.
+#[derive(Debug)]
+pub struct Parker {
+    /// The thread moves it AWAKE → PARKED → AWAKE, wakers to WOKEN; who finds PARKED calls.
+    state: AtomicU32,
+    bed: Bed,
+    owner: Owner,
+}
+
+thread_local! {
+    static OWN: std::cell::RefCell<Option<Arc<Parker>>> = const { std::cell::RefCell::new(None) };
+}
+
+fn is_main_thread() -> bool {
+    // SAFETY: neither call has arguments or can fail.
+    unsafe { libc::gettid() == libc::getpid() }
+}
+
+impl Parker {
+    /// The calling thread's parker: one for its life, another one after a fork.
+    pub fn current() -> io::Result<Arc<Self>> {
+        OWN.with(|own| {
+            let mut own = own.borrow_mut();
+            if let Some(parker) = own.as_ref().filter(|parker| parker.owner.is_here()) {
+                return Ok(Arc::clone(parker));
+            }
+            let bed = if is_main_thread() {
+                Bed::Poll(EventFd::new()?)
+            } else {
+                Bed::Futex(thread::current())
+            };
+            let parker = Arc::new(Self {
+                state: AtomicU32::new(AWAKE),
+                bed,
+                owner: Owner::current(),
+            });
+            *own = Some(Arc::clone(&parker));
+            Ok(parker)
+        })
+    }
+
+    /// Wakes the thread, or makes its next park return at once. True if that took a system call.
+    pub fn unpark(&self) -> bool {
+        if self.state.swap(WOKEN, Ordering::AcqRel) != PARKED {
+            return false;
+        }
+        match &self.bed {
+            Bed::Futex(thread) => thread.unpark(),
+            Bed::Poll(event) => event.ring(),
+        }
+        true
+    }
+
+    /// Sleeps until woken, until `deadline`, or until a signal. Called by the parker's thread only.
+    pub fn park(&self, deadline: Option<Instant>) -> Parked {
+        if self
+            .state
+            .compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            self.state.store(AWAKE, Ordering::Release);
+            return Parked::Woken;
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match &self.bed {
+            Bed::Futex(_) => match left {
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            },
+            Bed::Poll(event) => {
+                poll(
+                    event.as_raw_fd(),
+                    left.map_or(LOOK_AROUND, |left| left.min(LOOK_AROUND)),
+                );
+                // A waker's write may still be on its way; then the next park returns in vain.
+                event.clear();
+            }
+        }
+        if self.state.swap(AWAKE, Ordering::AcqRel) == WOKEN {
+            return Parked::Woken;
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Parked::Expired;
+        }
+        Parked::Interrupted
+    }
+}
+
+/// Waits until `fd` is readable, the time is up, or a signal comes that the caller lets through.
+fn poll(fd: RawFd, time: Duration) {
+    let mut entry = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(time.subsec_nanos()),
+    };
+    // SAFETY: the signal sets are filled in by libc before they are read, and one pollfd and the
+    // timespec outlive the call. The mask found before is restored whatever `ppoll` answers.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        libc::ppoll(&raw mut entry, 1, &raw const time, &raw const before);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+    }
+}

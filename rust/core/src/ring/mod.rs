@@ -1,0 +1,23 @@
+//! Hand-off between threads and event loops: a bounded ring, lists of waiters, and the queue
+//! that joins them by the protocol "wake the waiter and let it pop".
+
+mod handoff;
+mod list;
+mod mpmc;
+mod unfinished;
+mod wait;
+
+pub use handoff::{Counters, Handoff};
+pub use list::List;
+pub use mpmc::Ring;
+pub use unfinished::{TooMany, Unfinished};
+pub use wait::{WaitList, Wake, Woken};
+
+/// Why a push or a pop did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Full for a push; for a pop: empty, or fewer items than asked for.
+    NotNow,
+    /// Closed for pushes; for a pop: closed and drained.
+    Closed,
+}
