@@ -12,7 +12,11 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
         module.add("build_profile", profile)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         Ok(())
