@@ -48,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not line:
         print(_overview())
         return 0
-    chosen = _parser(line).parse_args(line)
-    run: Callable[[argparse.Namespace], int] = chosen.run
+    parser = _parser(line)
+    chosen = parser.parse_args(line)
+    run: Callable[[argparse.Namespace], int] | None = getattr(chosen, "run", None)
+    if run is None:
+        parser.error("no command given")
     try:
         code = run(chosen)
         sys.stdout.flush()
@@ -81,7 +84,7 @@ class _Overview(_Parser):
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Overview(prog="penstock", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"penstock {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
     for command in _present():
         purpose = f"{command.purpose[0].upper()}{command.purpose[1:]}."
         sub = commands.add_parser(command.name, description=purpose, allow_abbrev=False)

@@ -49,10 +49,10 @@ def pidfd() -> Check:
 
 def dev_shm() -> Check:
     if not _SHM.is_dir():
-        return absent("/dev/shm", "none; memfds do not need it", "mount -t tmpfs tmpfs /dev/shm")
+        return absent(str(_SHM), "none; memfds do not need it", f"mount -t tmpfs tmpfs {_SHM}")
     room = os.statvfs(_SHM)
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
-    return ok("/dev/shm", f"{size(free)} free of {size(total)}; memfds are not counted there")
+    return ok(str(_SHM), f"{size(free)} free of {size(total)}; memfds are not counted there")
 
 
 def open_files() -> Check:

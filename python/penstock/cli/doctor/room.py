@@ -12,6 +12,7 @@ from .check import Check, Probe, fail, ok, size, warn
 
 _MEMORY_WANTED = 512 << 20
 _CGROUPS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 _UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2**63 where nothing is limited
 
 
@@ -81,7 +82,7 @@ def _cpu_quotas() -> Iterator[float]:
 
 def _own_cgroups(controller: str) -> Iterator[Path]:
     """The folders from this process's cgroup up to the root; "" is the unified hierarchy."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _OWN.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         names = controllers.split(",")
         if controller not in names:
