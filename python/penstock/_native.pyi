@@ -1,6 +1,4 @@
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from types import GenericAlias
+from typing import Any, Final, Generic, Self, TypeVar, final
 
-__all__ = ["__version__", "build_profile"]
-
-build_profile: Final[str]
-__version__: Final[str]

@@ -1,14 +1,15 @@
 //! The inbox of one event loop: what other threads made ready, and one bell to call the loop.
 //!
-//! Guarantee: an entry whose post succeeded is seen by the answer to a bell that rings after it;
-//! a burst of posts rings once. Blocking only for the length of a list append.
+//! Guarantee: an entry whose post succeeded is seen by an answer to a bell rung for it or before
+//! it; a burst of posts rings once. After a close nothing rings: the bell is dropped as soon as a
+//! ring that is under way has ended, so its descriptor is never written after its number has been
+//! given to another file. Blocking only for the length of a list append.
 //!
-//! The poster appends, then swaps `pending`, and rings if it was clear. The loop clears the bell,
-//! then swaps `pending`, then takes the list. A poster whose swap comes before the loop's has its
-//! entry in the list by then (both swaps are AcqRel and the loop's reads the poster's or a later
-//! one); a poster whose swap comes after it finds `pending` clear and rings again.
+//! One lock orders it all. The loop clears the bell before it takes the lock: a poster that comes
+//! after that finds `pending` clear and rings again; one that came before has its entry taken.
+//! (Clearing afterwards would swallow the ring of a poster in between.)
 
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// What calls the loop: an eventfd outside of tests.
 pub trait Bell {
@@ -29,17 +30,17 @@ pub enum Posted {
     Refused,
 }
 
-struct Ready<T> {
+struct State<T, B> {
     entries: Vec<T>,
-    closed: bool,
+    /// Whether the bell was rung for what is in the list.
+    pending: bool,
+    /// `None` once closed.
+    bell: Option<Arc<B>>,
 }
 
 /// See the module's head. `T` is what the loop resumes.
 pub struct Inbox<T, B> {
-    bell: B,
-    /// Set by posters, cleared by the loop: has the bell been rung for what is in the list?
-    pending: AtomicBool,
-    ready: Mutex<Ready<T>>,
+    state: Mutex<State<T, B>>,
     /// Written by posters that ring (Relaxed), read for statistics.
     rings: AtomicU64,
 }
@@ -47,60 +48,66 @@ pub struct Inbox<T, B> {
 impl<T, B: Bell> Inbox<T, B> {
     /// An open inbox.
     pub fn new(bell: B) -> Self {
+        let state = State {
+            entries: Vec::new(),
+            pending: false,
+            bell: Some(Arc::new(bell)),
+        };
         Self {
-            bell,
-            pending: AtomicBool::new(false),
-            ready: Mutex::new(Ready {
-                entries: Vec::new(),
-                closed: false,
-            }),
+            state: Mutex::new(state),
             rings: AtomicU64::new(0),
         }
     }
 
     /// Hands `entry` to the loop.
     pub fn post(&self, entry: T) -> Posted {
-        {
-            let mut ready = lock(&self.ready);
-            if ready.closed {
+        let bell = {
+            let mut state = lock(&self.state);
+            let Some(bell) = state.bell.clone() else {
                 return Posted::Refused;
+            };
+            state.entries.push(entry);
+            if state.pending {
+                return Posted::Joined;
             }
-            ready.entries.push(entry);
-        }
-        if self.pending.swap(true, Ordering::AcqRel) {
-            return Posted::Joined;
-        }
+            state.pending = true;
+            bell
+        };
+        // Outside the lock, or the loop would wake up just to wait for it.
         self.rings.fetch_add(1, Ordering::Relaxed);
-        self.bell.ring();
+        bell.ring();
         Posted::Rang
     }
 
     /// Called by the loop when the bell rang: what it is to resume.
     pub fn answer(&self) -> Vec<T> {
-        self.bell.clear();
-        self.pending.swap(false, Ordering::AcqRel);
-        std::mem::take(&mut lock(&self.ready).entries)
+        if let Some(bell) = self.bell() {
+            bell.clear();
+        }
+        let mut state = lock(&self.state);
+        state.pending = false;
+        std::mem::take(&mut state.entries)
     }
 
-    /// Refuses further posts and gives back what nobody resumed.
+    /// Refuses further posts, lets go of the bell, and gives back what nobody resumed.
     pub fn close(&self) -> Vec<T> {
-        let mut ready = lock(&self.ready);
-        ready.closed = true;
-        std::mem::take(&mut ready.entries)
+        let mut state = lock(&self.state);
+        state.bell = None;
+        std::mem::take(&mut state.entries)
+    }
+
+    /// The bell, unless closed.
+    pub fn bell(&self) -> Option<Arc<B>> {
+        lock(&self.state).bell.clone()
     }
 
     /// Whether [`Inbox::close`] was called.
     pub fn is_closed(&self) -> bool {
-        lock(&self.ready).closed
+        lock(&self.state).bell.is_none()
     }
 
     /// How often the bell was rung.
     pub fn rings(&self) -> u64 {
         self.rings.load(Ordering::Relaxed)
-    }
-
-    /// The bell.
-    pub fn bell(&self) -> &B {
-        &self.bell
     }
 }

@@ -4,11 +4,19 @@
 use pyo3::prelude::*;
 
 mod errors;
+mod hub;
+mod queue;
+mod waiter;
 
 /// The native half of penstock; import its names through the rooms, not from here.
 #[pymodule(gil_used = false)]
 mod _native {
     use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::hub::{Hub, Place};
+    #[pymodule_export]
+    use crate::queue::{Queue, QueueItems, QueueOperation};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -19,6 +27,8 @@ mod _native {
         };
         module.add("build_profile", profile)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
+        crate::queue::install_steps(module.py());
         Ok(())
     }
 }

@@ -1,0 +1,23 @@
+"""Hand items between threads and event loops: bounded, lossless under cancellation, observable."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .._native import Queue
+from .statistics import QueueStatistics
+
+if TYPE_CHECKING:
+    from .errors import QueueEmpty, QueueFull, QueueShutDown
+
+__all__ = ("Queue", "QueueEmpty", "QueueFull", "QueueShutDown", "QueueStatistics")
+
+
+def __getattr__(name: str) -> object:
+    # The errors inherit from asyncio's, so they are not loaded before the first one is needed.
+    if name in {"QueueEmpty", "QueueFull", "QueueShutDown"}:
+        value = getattr(importlib.import_module(f"{__name__}.errors"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,71 @@
+//! A thread that waits on a queue: parked without the interpreter, woken to try for itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use penstock_core::park::{Parked, Parker};
+use pyo3::{exceptions::PyOSError, prelude::*};
+
+use super::operation::Operation;
+use crate::waiter::Waiter;
+
+/// Leaves the list on every way out: success, timeout, Ctrl-C.
+struct Enlisted<'a> {
+    operation: &'a Operation,
+    waiter: Arc<Waiter>,
+}
+
+impl Drop for Enlisted<'_> {
+    fn drop(&mut self) {
+        self.operation.leave(&self.waiter);
+    }
+}
+
+/// Runs `operation` to its end, for at most `timeout` seconds.
+pub(super) fn run(
+    py: Python<'_>,
+    operation: &Operation,
+    timeout: Option<f64>,
+) -> PyResult<Py<PyAny>> {
+    if let Some(result) = operation.attempt(py)? {
+        return Ok(result);
+    }
+    if timeout == Some(0.0) {
+        return Err(operation.expired(py, None));
+    }
+    // A time that the clock cannot express is as good as none.
+    let deadline = timeout
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|time| Instant::now().checked_add(time));
+    let parker = Parker::current().map_err(|failure| {
+        PyOSError::new_err(format!("a waiting main thread needs an eventfd: {failure}"))
+    })?;
+    let waiter = Waiter::thread(Arc::clone(&parker), operation.need());
+    let mut in_front = false;
+    let wait = Enlisted { operation, waiter };
+    loop {
+        operation.enlist(Arc::clone(&wait.waiter), in_front);
+        if let Some(result) = operation.attempt(py)? {
+            return Ok(result);
+        }
+        let expired = loop {
+            py.check_signals()?;
+            let parked = py.detach(|| parker.park(deadline));
+            if wait.waiter.take_wake() {
+                break false;
+            }
+            if parked == Parked::Expired {
+                break true;
+            }
+        };
+        if let Some(result) = operation.attempt(py)? {
+            return Ok(result);
+        }
+        if expired {
+            return Err(operation.expired(py, timeout));
+        }
+        in_front = true;
+    }
+}

@@ -1,0 +1,195 @@
+//! What can be waited for on a queue, in one shape for threads and for tasks.
+//!
+//! Guarantee: an attempt does the whole step or nothing (a batch of puts: as much as fits, and it
+//! knows how far it came); between attempts no item is in the hands of the operation that a
+//! getter should see or a putter has accepted.
+
+use std::{
+    sync::{Arc, Mutex},
+    vec,
+};
+
+use penstock_core::{ring::Refusal, sync::lock};
+use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyList};
+
+use super::{Queue, refusals};
+use crate::waiter::Waiter;
+
+/// The items of a batch that are still to be put.
+pub(super) struct Batch {
+    left: Mutex<vec::IntoIter<Py<PyAny>>>,
+    size: usize,
+}
+
+impl Batch {
+    pub(super) fn new(items: Vec<Py<PyAny>>) -> Self {
+        Self {
+            size: items.len(),
+            left: Mutex::new(items.into_iter()),
+        }
+    }
+
+    fn accepted(&self) -> usize {
+        self.size - lock(&self.left).len()
+    }
+}
+
+pub(super) enum Action {
+    Get,
+    /// As `Get`, but the end of the queue ends an iteration.
+    Next,
+    GetMany {
+        min: usize,
+        max: usize,
+    },
+    Put(Py<PyAny>),
+    PutMany(Batch),
+    Join,
+}
+
+pub(super) struct Operation {
+    pub(super) queue: Py<Queue>,
+    pub(super) action: Action,
+}
+
+impl Operation {
+    /// Tries once; `None` if it would have to wait.
+    #[inline]
+    pub(super) fn attempt(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let queue = self.queue.get();
+        let core = queue.core();
+        let refusal = match &self.action {
+            Action::Get | Action::Next => match core.items.pop() {
+                Ok(item) => return Ok(Some(item)),
+                Err(refusal) => refusal,
+            },
+            Action::GetMany { min, max } => {
+                let mut items = Vec::new();
+                match core.items.pop_many(*min, *max, &mut items) {
+                    Ok(_) => return PyList::new(py, items).map(|list| Some(list.into())),
+                    Err(Refusal::NotNow) if *min == 0 => {
+                        return Ok(Some(PyList::empty(py).into()));
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
+            Action::Put(item) => match core.items.push(item.clone_ref(py)) {
+                Ok(()) => return Ok(Some(py.None())),
+                Err((refusal, _)) => refusal,
+            },
+            Action::PutMany(batch) => {
+                let mut left = lock(&batch.left);
+                loop {
+                    match core.items.push_many(&mut left) {
+                        Ok(_) if left.len() == 0 => return Ok(Some(py.None())),
+                        Ok(_) => {}
+                        Err(refusal) => break refusal,
+                    }
+                }
+            }
+            Action::Join if core.unfinished() == 0 => return Ok(Some(py.None())),
+            Action::Join => return Ok(None),
+        };
+        match refusal {
+            Refusal::NotNow => Ok(None),
+            Refusal::Closed => Err(self.with_progress(py, refusals::shut_down(py, queue))),
+        }
+    }
+
+    fn with_progress(&self, py: Python<'_>, refusal: PyErr) -> PyErr {
+        match &self.action {
+            Action::PutMany(batch) => refusals::with_accepted(py, refusal, batch.accepted()),
+            _ => refusal,
+        }
+    }
+
+    /// What is raised when the time is up.
+    pub(super) fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
+        let queue = self.queue.get();
+        match &self.action {
+            Action::Get | Action::Next => refusals::empty(py, queue, timeout),
+            Action::GetMany { min: 0 | 1, .. } => refusals::empty(py, queue, timeout),
+            Action::GetMany { min, .. } => refusals::too_few(py, queue, *min, timeout),
+            Action::Put(_) | Action::PutMany(_) => {
+                self.with_progress(py, refusals::full(py, queue, timeout))
+            }
+            Action::Join => refusals::joining_expired(py, queue, timeout),
+        }
+    }
+
+    pub(super) fn need(&self) -> usize {
+        match &self.action {
+            Action::GetMany { min, .. } => *min,
+            _ => 1,
+        }
+    }
+
+    /// How many items a success moved, for the budget of the loop's turn.
+    pub(super) fn size(&self) -> usize {
+        match &self.action {
+            Action::GetMany { max, .. } => *max,
+            Action::PutMany(batch) => batch.size,
+            _ => 1,
+        }
+    }
+
+    /// Whether an attempt would most likely be refused for now.
+    pub(super) fn would_wait(&self) -> bool {
+        let core = self.queue.get().core();
+        match &self.action {
+            Action::Join => core.unfinished() > 0,
+            Action::Put(_) | Action::PutMany(_) => {
+                core.items
+                    .capacity()
+                    .is_some_and(|bound| core.items.len() >= bound)
+                    && !core.items.is_closed()
+            }
+            _ => core.items.len() < self.need() && !core.items.is_closed(),
+        }
+    }
+
+    /// Puts `waiter` to the right list; the next thing is another attempt.
+    pub(super) fn enlist(&self, waiter: Arc<Waiter>, in_front: bool) {
+        let core = self.queue.get().core();
+        match &self.action {
+            Action::Get | Action::Next | Action::GetMany { .. } => {
+                core.items.enlist_getter(waiter, in_front);
+            }
+            Action::Put(_) | Action::PutMany(_) => core.items.enlist_putter(waiter, in_front),
+            Action::Join => core.done.enlist(waiter),
+        }
+    }
+
+    /// On every way out of waiting.
+    pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
+        let core = self.queue.get().core();
+        match &self.action {
+            Action::Get | Action::Next | Action::GetMany { .. } => core.items.leave_getter(waiter),
+            Action::Put(_) | Action::PutMany(_) => core.items.leave_putter(waiter),
+            Action::Join => core.done.leave(waiter),
+        }
+    }
+
+    pub(super) fn verb(&self) -> &'static str {
+        match &self.action {
+            Action::Get => "aget",
+            Action::Next => "__anext__",
+            Action::GetMany { .. } => "aget_many",
+            Action::Put(_) => "aput",
+            Action::PutMany(_) => "aput_many",
+            Action::Join => "ajoin",
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)?;
+        match &self.action {
+            Action::Put(item) => visit.call(item),
+            Action::PutMany(batch) => match batch.left.try_lock() {
+                Ok(left) => left.as_slice().iter().try_for_each(|item| visit.call(item)),
+                Err(_) => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
