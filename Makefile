@@ -182,4 +182,4 @@ target/stamps/loom-$(LOOM_MAX_PREEMPTIONS): Cargo.toml Cargo.lock $(RUST_SOURCES
 .PHONY: pytest
 pytest: ready
 	$(call say,Python tests against the installed wheel)
-	@$(PY) -m pytest --durations=10 $(PYTEST_ARGS)
+	@$(PY) -m pytest --durations=10 --basetemp=target/pytest $(PYTEST_ARGS)
