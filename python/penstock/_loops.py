@@ -116,7 +116,7 @@ def _turn() -> Generator[None]:
     yield
 
 
-async def _sleep_asyncio(place: Place, timeout: float | None) -> bool:  # noqa: ASYNC109
+async def _sleep_asyncio(place: Place, timeout: float | None) -> bool:
     loop = sys.modules["asyncio"].get_running_loop()
     future = loop.create_future()
     if not place.arm(future):
@@ -197,7 +197,7 @@ async def _attend(hub: Hub) -> None:
         hub.close()
 
 
-async def _sleep_trio(place: Place, timeout: float | None) -> bool:  # noqa: ASYNC109
+async def _sleep_trio(place: Place, timeout: float | None) -> bool:
     trio = sys.modules["trio"]
     if not place.arm(trio.lowlevel.current_task()):
         return True

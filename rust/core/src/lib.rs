@@ -10,6 +10,9 @@ pub mod eventfd;
 pub mod fork;
 pub mod hub;
 #[cfg(not(penstock_loom))]
+pub mod lifeline;
+#[cfg(not(penstock_loom))]
 pub mod park;
 pub mod ring;
+pub mod shm;
 pub mod sync;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod errors;
 mod hub;
 mod queue;
+mod shared;
 mod waiter;
 
 /// The native half of penstock; import its names through the rooms, not from here.
@@ -17,6 +18,8 @@ mod _native {
     use crate::hub::{Hub, Place};
     #[pymodule_export]
     use crate::queue::{Queue, QueueItems, QueueOperation};
+    #[pymodule_export]
+    use crate::shared::{Arena, Parcel, Port, Slab, die_with};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,61 @@
+"""Pickle protocol 5 with large buffers beside the stream instead of in it.
+
+An array of 10 MB becomes a stream of some hundred bytes and one buffer; the buffer is copied
+once, into shared memory, and comes out at the other side as a view of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from penstock._native import Port
+
+OUT_OF_BAND = 16 << 10
+"""Buffers of at least so many bytes travel beside the stream; below, a copy in the stream is
+cheaper than a slab."""
+
+
+class Payload(NamedTuple):
+    """A pickle stream and the buffers it refers to, in the order in which it does."""
+
+    stream: bytes
+    buffers: list[memoryview]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of stream and buffers together."""
+        return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+def dump(value: object) -> Payload:
+    """Pickle `value`, its large contiguous buffers out of band.
+
+    The buffers are views: they keep the arrays they belong to alive, and show what is written
+    to those arrays until they are copied. Raises what pickling `value` raises.
+    """
+    buffers: list[memoryview] = []
+
+    def beside(buffer: pickle.PickleBuffer) -> bool:
+        # A true answer leaves the buffer in the stream.
+        try:
+            raw = buffer.raw()
+        except BufferError:
+            return True  # not contiguous
+        if raw.nbytes < OUT_OF_BAND or len(buffers) == Port.BUFFERS:
+            return True
+        buffers.append(raw)
+        return False
+
+    stream = pickle.dumps(value, protocol=5, buffer_callback=beside)
+    return Payload(stream, buffers)
+
+
+def load(stream: Any, buffers: Sequence[Any]) -> Any:
+    """Rebuild what `dump` took apart, over `buffers` of any type with the buffer interface.
+
+    Arrays are views of the buffers and writable if those are. Only for streams from processes
+    of the same program: unpickling runs code of the sender's choice.
+    """
+    return pickle.loads(stream, buffers=buffers)  # noqa: S301

@@ -1,0 +1,10 @@
+"""CPU work off the event loop, in processes whose death costs one task."""
+
+from __future__ import annotations
+
+from ._pool import WorkerPool
+from ._results import Results
+from ._statistics import PoolStatistics
+from .errors import RemoteError, WorkerLost
+
+__all__ = ("PoolStatistics", "RemoteError", "Results", "WorkerLost", "WorkerPool")

@@ -1,0 +1,103 @@
+"""The worker process: takes tasks from its port until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing.spawn
+import signal
+import sys
+import time
+from typing import Any
+
+from penstock._native import Arena, Port, die_with
+from penstock.shared import Payload, dump, load
+
+from ._outcome import describe
+
+Main = dict[str, str]
+"""How the pool's `__main__` can be loaded here: what `multiprocessing` calls init_main_from_…"""
+
+
+def main(fds: list[int], participant: int, main_module: Main) -> None:
+    """Run the worker in a freshly forked process, a group leader of its own."""
+    # The pool ends its workers; a Ctrl-C is the pool's affair.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    *link, pool_pidfd = fds
+    die_with(pool_pidfd)
+    port, arena = Port.attach(link, participant)
+    with contextlib.suppress(EOFError):  # the pool is gone, or has let go of this worker
+        _serve(port, arena, _Loader(main_module))
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+class _Loader:
+    """Unpickles calls; loads the pool's `__main__` when a call first needs it."""
+
+    def __init__(self, main_module: Main) -> None:
+        self._main_module = main_module
+
+    def load(self, stream: Any, buffers: list[Any]) -> Any:
+        try:
+            return load(stream, buffers)
+        except (AttributeError, ImportError):
+            if not self._main_module:
+                raise
+            main_module, self._main_module = self._main_module, {}
+            multiprocessing.spawn.prepare(dict(main_module))
+            return load(stream, buffers)
+
+
+def _serve(port: Port, arena: Arena, loader: _Loader) -> None:
+    while True:
+        messages = port.receive(Port.SLOTS)
+        if not messages:
+            port.settle()
+            port.wait()
+            continue
+        messages.reverse()
+        while messages:
+            kind, slot, number, _, _, stream, buffers = messages.pop()
+            if kind == Port.STOP:
+                return
+            if not port.start(slot, number):
+                continue  # recalled
+            started = time.monotonic_ns()
+            kind, payload = _run(loader, stream, buffers)
+            elapsed = time.monotonic_ns() - started
+            del stream, buffers
+            _answer(port, arena, kind, slot, number, payload, (started, elapsed))
+            del payload
+
+
+def _run(loader: _Loader, stream: Any, buffers: list[Any]) -> tuple[int, Payload]:
+    try:
+        function, arguments, keywords = loader.load(stream, buffers)
+        del stream, buffers
+        return Port.VALUE, dump(function(*arguments, **keywords))
+    except BaseException as error:
+        # The frames of this function and of the loader say nothing to the user.
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        return Port.RAISED, describe(error)
+
+
+def _answer(
+    port: Port,
+    arena: Arena,
+    kind: int,
+    slot: int,
+    number: int,
+    payload: Payload,
+    times: tuple[int, int],
+) -> None:
+    try:
+        parcel = arena.pack(*payload)
+    except Exception as error:  # no room for the result
+        kind, parcel = Port.RAISED, arena.pack(describe(error).stream, [])
+    if not port.finish(slot, number):
+        # The pool has decided that the task ends; what follows is the end of this process.
+        while True:
+            signal.pause()
+    while not port.send(kind, slot, number, parcel, times):
+        port.wait_for_room()

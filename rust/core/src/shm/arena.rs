@@ -1,0 +1,646 @@
+//! Where large payloads lie: one sparse file an owner writes and others read.
+//!
+//! Owner and readers share the content and one [`SlabEntry`] a slab, nothing else: the allocator,
+//! its free lists and all counts are in the owner's private memory, so no reader can damage or
+//! stall it by dying. The owner finds out that a slab is free by looking at its entry when it
+//! needs room; nobody has to tell it.
+//!
+//! Pages are populated when a slab is allocated, kept warm when it is freed, and given back once
+//! more than [`KEEP_WARM`] (or twice the last slab, for steady streams of large ones) lies idle.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    os::fd::{BorrowedFd, OwnedFd},
+    ptr::NonNull,
+};
+
+use super::{
+    buddy::Buddy,
+    layout::{AttachError, Content, HEADER_BYTES},
+    segment::Segment,
+    slab::{OWNER, PARTICIPANTS, SlabEntry},
+};
+use crate::{
+    fork,
+    sync::{Arc, Mutex, lock},
+};
+
+/// Slabs one arena can have at a time.
+const SLABS: usize = 4096;
+const TABLE_BYTES: usize = SLABS * size_of::<SlabEntry>();
+const DATA_OFFSET: usize = HEADER_BYTES + TABLE_BYTES;
+
+/// The allocation unit. Every slab starts on a multiple of it, so content is page-aligned.
+const UNIT: usize = 16 << 10;
+
+/// Idle touched bytes that an owner keeps for the next slab.
+const KEEP_WARM: usize = 64 << 20;
+
+/// Names a slab and its content, as it travels in records. Untrusted until pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct SlabRef {
+    pub(super) slot: u64,
+    pub(super) generation: u64,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// The mapped file, as owner and readers see it.
+#[derive(Debug)]
+pub struct ArenaMap {
+    segment: Segment,
+}
+
+impl ArenaMap {
+    /// A new arena with room for `max_bytes`, rounded up to whole units.
+    pub fn create(max_bytes: usize) -> io::Result<Self> {
+        let data = max_bytes.max(1).checked_next_multiple_of(UNIT);
+        let length = data.and_then(|data| data.checked_add(DATA_OFFSET));
+        let length = length.ok_or(io::ErrorKind::InvalidInput)?;
+        let parameters = [SLABS as u64, UNIT as u64, 0];
+        let segment = Segment::create(c"penstock-arena", Content::Arena, length, parameters)?;
+        Ok(Self { segment })
+    }
+
+    /// Maps an arena that another process (or this one) created.
+    pub fn attach(fd: OwnedFd) -> Result<Self, AttachError> {
+        let (segment, [slabs, unit, _]) = Segment::attach(fd, Content::Arena)?;
+        let whole =
+            segment.length() > DATA_OFFSET && (segment.length() - DATA_OFFSET).is_multiple_of(UNIT);
+        if slabs != SLABS as u64 || unit != UNIT as u64 || !whole {
+            return Err(AttachError::Damaged);
+        }
+        Ok(Self { segment })
+    }
+
+    /// Bytes of content there is room for.
+    pub fn capacity(&self) -> usize {
+        self.segment.length() - DATA_OFFSET
+    }
+
+    /// The descriptor, to hand to another process.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.segment.fd()
+    }
+
+    fn entry(&self, slot: u64) -> Option<&SlabEntry> {
+        let slot = usize::try_from(slot).ok().filter(|slot| *slot < SLABS)?;
+        let offset = HEADER_BYTES + slot * size_of::<SlabEntry>();
+        let entry = self.segment.at(offset, size_of::<SlabEntry>())?;
+        // SAFETY: inside the mapping, aligned (the table starts on a page and entries are 64
+        // bytes), alive as long as `self`; an entry is all atomics, for which any bits are valid.
+        Some(unsafe { entry.cast::<SlabEntry>().as_ref() })
+    }
+
+    fn content(&self, reference: &SlabRef) -> Option<NonNull<u8>> {
+        let offset = usize::try_from(reference.offset).ok()?;
+        let length = usize::try_from(reference.length).ok()?;
+        self.segment.at(DATA_OFFSET.checked_add(offset)?, length)
+    }
+}
+
+/// Why there is no slab.
+#[derive(Debug)]
+pub enum ArenaError {
+    /// Larger than the arena can ever hold.
+    TooLarge {
+        /// Bytes asked for.
+        wanted: usize,
+        /// Bytes in the largest slab.
+        largest: usize,
+    },
+    /// No room now: what is held would have to be let go of.
+    Full {
+        /// Bytes asked for.
+        wanted: usize,
+        /// Bytes held by somebody.
+        held: usize,
+        /// Bytes in all.
+        capacity: usize,
+    },
+    /// The system has no memory for the pages.
+    Memory(io::Error),
+    /// The arena was made by the parent of this forked process.
+    Forked,
+}
+
+impl fmt::Display for ArenaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { wanted, largest } => {
+                write!(
+                    f,
+                    "{wanted} bytes do not fit into an arena whose largest slab is {largest}"
+                )
+            }
+            Self::Full {
+                wanted,
+                held,
+                capacity,
+            } => write!(
+                f,
+                "no room for {wanted} bytes in the arena: {held} of {capacity} bytes are held"
+            ),
+            Self::Memory(error) => write!(f, "no memory for the arena's pages: {error}"),
+            Self::Forked => write!(f, "the arena belongs to the parent of this process"),
+        }
+    }
+}
+
+impl std::error::Error for ArenaError {}
+
+/// Figures of an arena at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct ArenaUse {
+    /// Slabs that somebody holds.
+    pub slabs: usize,
+    /// Their bytes, rounded up to units.
+    pub held: usize,
+    /// Bytes with memory behind them, held or kept warm.
+    pub resident: usize,
+    /// Bytes in all.
+    pub capacity: usize,
+}
+
+struct Live {
+    slot: u32,
+    generation: u64,
+    unit: u32,
+    order: u32,
+    units: u32,
+}
+
+struct Books {
+    buddy: Buddy,
+    vacant: Vec<u32>,
+    live: Vec<Live>,
+    /// One bit a unit: has it memory behind it?
+    touched: Vec<u64>,
+    resident: usize,
+    held: usize,
+    last: usize,
+}
+
+/// The owner's side.
+pub struct Arena {
+    map: Arc<ArenaMap>,
+    books: Mutex<Books>,
+    /// Bytes of the largest slab that fits while nothing is held.
+    largest: usize,
+    owner: fork::Owner,
+}
+
+impl Arena {
+    /// Takes ownership of an arena that nobody has written to yet.
+    #[must_use]
+    pub fn new(map: Arc<ArenaMap>) -> Arc<Self> {
+        let units = u32::try_from(map.capacity() / UNIT).unwrap_or(u32::MAX);
+        let buddy = Buddy::new(units);
+        let largest = buddy.largest().map_or(0, |order| UNIT << order);
+        let books = Books {
+            buddy,
+            vacant: (0..SLABS as u32).rev().collect(),
+            live: Vec::new(),
+            touched: vec![0; units.div_ceil(64) as usize],
+            resident: 0,
+            held: 0,
+            last: 0,
+        };
+        Arc::new(Self {
+            map,
+            books: Mutex::new(books),
+            largest,
+            owner: fork::Owner::current(),
+        })
+    }
+
+    /// The mapping.
+    pub fn map(&self) -> &Arc<ArenaMap> {
+        &self.map
+    }
+
+    /// A slab for `length` bytes, its pages in memory, held by the owner.
+    pub fn allocate(self: &Arc<Self>, length: usize) -> Result<OwnedSlab, ArenaError> {
+        if !self.owner.is_here() {
+            return Err(ArenaError::Forked);
+        }
+        if length > self.largest {
+            return Err(ArenaError::TooLarge {
+                wanted: length,
+                largest: self.largest,
+            });
+        }
+        let capacity = self.map.capacity();
+        let units = length.max(1).div_ceil(UNIT) as u32;
+        let order = Buddy::order_for(units);
+        let mut books = lock(&self.books);
+        books.reclaim(&self.map);
+        let full = ArenaError::Full {
+            wanted: length,
+            held: books.held,
+            capacity,
+        };
+        let Some(slot) = books.vacant.pop() else {
+            return Err(full);
+        };
+        let Some(unit) = books.buddy.allocate(order) else {
+            books.vacant.push(slot);
+            return Err(full);
+        };
+        if let Err(error) = books.populate(&self.map, unit, units) {
+            books.buddy.free(unit, order);
+            books.vacant.push(slot);
+            return Err(ArenaError::Memory(error));
+        }
+        let entry = self
+            .map
+            .entry(u64::from(slot))
+            .expect("a vacant slot is in the table");
+        let generation = entry.take();
+        books.live.push(Live {
+            slot,
+            generation,
+            unit,
+            order,
+            units,
+        });
+        books.held += units as usize * UNIT;
+        books.last = units as usize * UNIT;
+        let offset = u64::from(unit) * UNIT as u64;
+        let reference = SlabRef {
+            slot: slot.into(),
+            generation,
+            offset,
+            length: length as u64,
+        };
+        Ok(OwnedSlab {
+            arena: Arc::clone(self),
+            reference,
+        })
+    }
+
+    /// Clears the bits of a participant that has died.
+    pub fn bury(&self, participant: u32) {
+        let mut books = lock(&self.books);
+        for live in &books.live {
+            if let Some(entry) = self.map.entry(live.slot.into()) {
+                entry.unpin(participant);
+            }
+        }
+        books.reclaim(&self.map);
+    }
+
+    /// Figures for people and metrics.
+    pub fn usage(&self) -> ArenaUse {
+        let mut books = lock(&self.books);
+        books.reclaim(&self.map);
+        ArenaUse {
+            slabs: books.live.len(),
+            held: books.held,
+            resident: books.resident,
+            capacity: self.map.capacity(),
+        }
+    }
+}
+
+impl Books {
+    /// Frees every slab that nobody holds any more.
+    fn reclaim(&mut self, map: &ArenaMap) {
+        let mut index = 0;
+        while index < self.live.len() {
+            let live = &self.live[index];
+            let entry = map
+                .entry(live.slot.into())
+                .expect("a live slot is in the table");
+            if !entry.retire(live.generation) {
+                index += 1;
+                continue;
+            }
+            let live = self.live.swap_remove(index);
+            self.held -= live.units as usize * UNIT;
+            self.buddy.free(live.unit, live.order);
+            self.vacant.push(live.slot);
+            if self.resident > self.held + KEEP_WARM.max(2 * self.last) {
+                self.punch(map, live.unit, live.units);
+            }
+        }
+    }
+
+    /// Calls `visit` with each run of units in the range whose touched bit is `wanted`.
+    fn runs(&self, unit: u32, units: u32, wanted: bool) -> Vec<(u32, u32)> {
+        let is = |unit: u32| self.touched[unit as usize / 64] >> (unit % 64) & 1 != 0;
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for unit in (unit..unit + units).filter(|unit| is(*unit) == wanted) {
+            match runs.last_mut() {
+                Some((start, count)) if *start + *count == unit => *count += 1,
+                _ => runs.push((unit, 1)),
+            }
+        }
+        runs
+    }
+
+    fn mark(&mut self, unit: u32, units: u32, touched: bool) {
+        for unit in unit..unit + units {
+            let bit = 1 << (unit % 64);
+            if touched {
+                self.touched[unit as usize / 64] |= bit;
+            } else {
+                self.touched[unit as usize / 64] &= !bit;
+            }
+        }
+        let bytes = units as usize * UNIT;
+        self.resident = if touched {
+            self.resident + bytes
+        } else {
+            self.resident - bytes
+        };
+    }
+
+    fn populate(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
+        for (unit, units) in self.runs(unit, units, false) {
+            let offset = DATA_OFFSET + unit as usize * UNIT;
+            map.segment.populate(offset, units as usize * UNIT)?;
+            self.mark(unit, units, true);
+        }
+        Ok(())
+    }
+
+    fn punch(&mut self, map: &ArenaMap, unit: u32, units: u32) {
+        for (unit, units) in self.runs(unit, units, true) {
+            map.segment
+                .punch(DATA_OFFSET + unit as usize * UNIT, units as usize * UNIT);
+            self.mark(unit, units, false);
+        }
+    }
+}
+
+/// A slab as its owner holds it: writable until it is sent; dropping lets go of it.
+pub struct OwnedSlab {
+    arena: Arc<Arena>,
+    reference: SlabRef,
+}
+
+impl OwnedSlab {
+    pub(super) fn reference(&self) -> SlabRef {
+        self.reference
+    }
+
+    /// Where the content lies, and how long it is.
+    pub fn content(&self) -> (NonNull<u8>, usize) {
+        let content = self.arena.map.content(&self.reference);
+        (
+            content.expect("an owned slab lies in its arena"),
+            self.reference.length as usize,
+        )
+    }
+}
+
+impl Drop for OwnedSlab {
+    fn drop(&mut self) {
+        // In a forked child the bit is the parent's.
+        if self.arena.owner.is_here()
+            && let Some(entry) = self.arena.map.entry(self.reference.slot)
+        {
+            entry.unpin(OWNER);
+        }
+    }
+}
+
+/// A reader's side: one participant of an arena.
+pub struct Holder {
+    map: Arc<ArenaMap>,
+    participant: u32,
+    /// Pins of this process by slot; count and bit change together.
+    pins: Mutex<HashMap<u64, u32>>,
+    owner: fork::Owner,
+}
+
+/// Why a reference was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinError {
+    /// It points outside the arena.
+    OutOfBounds,
+    /// The slab has been freed since.
+    Stale,
+}
+
+impl Holder {
+    /// A participant; its number is unique in the arena while it lives.
+    ///
+    /// # Panics
+    /// If the number is the owner's or beyond the table.
+    #[must_use]
+    pub fn new(map: Arc<ArenaMap>, participant: u32) -> Arc<Self> {
+        assert!(
+            participant != OWNER && participant < PARTICIPANTS,
+            "no such participant"
+        );
+        let pins = Mutex::new(HashMap::new());
+        Arc::new(Self {
+            map,
+            participant,
+            pins,
+            owner: fork::Owner::current(),
+        })
+    }
+
+    /// Holds a slab, so that its content stays.
+    pub(super) fn pin(self: &Arc<Self>, reference: SlabRef) -> Result<Pinned, PinError> {
+        let entry = self
+            .map
+            .entry(reference.slot)
+            .ok_or(PinError::OutOfBounds)?;
+        let content = self.map.content(&reference).ok_or(PinError::OutOfBounds)?;
+        let mut pins = lock(&self.pins);
+        let count = pins.entry(reference.slot).or_insert(0);
+        if !entry.pin(self.participant, reference.generation) {
+            if *count == 0 {
+                pins.remove(&reference.slot);
+            }
+            return Err(PinError::Stale);
+        }
+        *count += 1;
+        drop(pins);
+        Ok(Pinned {
+            holder: Arc::clone(self),
+            reference,
+            content,
+        })
+    }
+}
+
+/// A slab as a reader holds it; dropping the last one of a process clears its bit.
+pub struct Pinned {
+    holder: Arc<Holder>,
+    reference: SlabRef,
+    content: NonNull<u8>,
+}
+
+// SAFETY: the content is memory that stays mapped and unchanged while the pin lives.
+unsafe impl Send for Pinned {}
+// SAFETY: as above; who may write to it is decided above this crate.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// Where the content lies, and how long it is.
+    pub fn content(&self) -> (NonNull<u8>, usize) {
+        (self.content, self.reference.length as usize)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if !self.holder.owner.is_here() {
+            return; // the bit is the parent's
+        }
+        let mut pins = lock(&self.holder.pins);
+        let Some(count) = pins.get_mut(&self.reference.slot) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            pins.remove(&self.reference.slot);
+            if let Some(entry) = self.holder.map.entry(self.reference.slot) {
+                entry.unpin(self.holder.participant);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arena(bytes: usize) -> Arc<Arena> {
+        Arena::new(Arc::new(ArenaMap::create(bytes).unwrap()))
+    }
+
+    fn reader(arena: &Arena, participant: u32) -> Arc<Holder> {
+        let fd = arena.map().fd().try_clone_to_owned().unwrap();
+        Holder::new(Arc::new(ArenaMap::attach(fd).unwrap()), participant)
+    }
+
+    #[test]
+    fn content_arrives_and_stays_until_the_last_pin_goes() {
+        let arena = arena(1 << 20);
+        let reader = reader(&arena, 7);
+        let slab = arena.allocate(100_000).unwrap();
+        let (to, length) = slab.content();
+        // SAFETY: the slab is this test's own and that long.
+        unsafe { to.write_bytes(0xA5, length) };
+        let first = reader.pin(slab.reference()).unwrap();
+        let second = reader.pin(slab.reference()).unwrap();
+        let stale = slab.reference();
+        drop((slab, first));
+        assert_eq!(arena.usage().slabs, 1);
+        let (at, length) = second.content();
+        // SAFETY: pinned, so mapped and unchanged.
+        let seen = unsafe { std::slice::from_raw_parts(at.as_ptr(), length) };
+        assert!(seen.iter().all(|byte| *byte == 0xA5));
+        drop(second);
+        assert_eq!((arena.usage().slabs, arena.usage().held), (0, 0));
+        assert_eq!(reader.pin(stale).err(), Some(PinError::Stale));
+    }
+
+    #[test]
+    fn a_dead_readers_slabs_come_back() {
+        let arena = arena(1 << 20);
+        let reader = reader(&arena, 9);
+        let slab = arena.allocate(20_000).unwrap();
+        std::mem::forget(reader.pin(slab.reference()).unwrap());
+        drop(slab);
+        assert_eq!(arena.usage().slabs, 1);
+        arena.bury(9);
+        assert_eq!(arena.usage().slabs, 0);
+    }
+
+    #[test]
+    fn forged_references_are_refused() {
+        let arena = arena(1 << 20);
+        let reader = reader(&arena, 1);
+        let good = arena.allocate(50_000).unwrap();
+        let reference = good.reference();
+        for (forged, why) in [
+            (
+                SlabRef {
+                    slot: 4096,
+                    ..reference
+                },
+                PinError::OutOfBounds,
+            ),
+            (
+                SlabRef {
+                    slot: u64::MAX,
+                    ..reference
+                },
+                PinError::OutOfBounds,
+            ),
+            (
+                SlabRef {
+                    offset: 1 << 20,
+                    ..reference
+                },
+                PinError::OutOfBounds,
+            ),
+            (
+                SlabRef {
+                    offset: u64::MAX,
+                    ..reference
+                },
+                PinError::OutOfBounds,
+            ),
+            (
+                SlabRef {
+                    length: u64::MAX,
+                    ..reference
+                },
+                PinError::OutOfBounds,
+            ),
+            (
+                SlabRef {
+                    generation: 99,
+                    ..reference
+                },
+                PinError::Stale,
+            ),
+        ] {
+            assert_eq!(reader.pin(forged).err(), Some(why), "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn too_large_and_full_are_told_apart() {
+        let arena = arena(1 << 20);
+        assert!(matches!(
+            arena.allocate((1 << 20) + 1),
+            Err(ArenaError::TooLarge { largest, .. }) if largest == 1 << 20
+        ));
+        let whole = arena.allocate(1 << 20).unwrap();
+        assert!(matches!(arena.allocate(1), Err(ArenaError::Full { held, .. }) if held == 1 << 20));
+        drop(whole);
+        assert!(arena.allocate(1 << 20).is_ok());
+    }
+
+    #[test]
+    fn slots_run_out_with_an_error_and_come_back() {
+        let arena = arena(SLABS * 2 * UNIT);
+        let mut held: Vec<_> = (0..SLABS).map(|_| arena.allocate(1).unwrap()).collect();
+        assert!(matches!(arena.allocate(1), Err(ArenaError::Full { .. })));
+        held.pop();
+        assert!(arena.allocate(1).is_ok());
+    }
+
+    #[test]
+    fn idle_memory_is_kept_warm_up_to_a_bound() {
+        let arena = arena(1 << 30);
+        let slabs: Vec<_> = (0..20).map(|_| arena.allocate(16 << 20).unwrap()).collect();
+        assert_eq!(arena.usage().resident, 20 * (16 << 20));
+        drop(slabs);
+        let idle = arena.usage();
+        assert_eq!(idle.held, 0);
+        assert!(idle.resident <= KEEP_WARM, "{idle:?}");
+        assert!(idle.resident > 0);
+    }
+}

@@ -1,0 +1,38 @@
+//! Memory that several processes see: sealed segments, lanes that carry records, arenas that
+//! carry large payloads, and the port that joins them between a pool and one worker.
+//!
+//! The rule of the house: nobody may depend on anything that another process can die in the
+//! middle of. There is no lock, no shared free list and no shared count in here; what two
+//! processes both write is one word at a time, and everything read from a segment is checked
+//! before it is used.
+
+#[cfg(not(penstock_loom))]
+mod arena;
+#[cfg(not(penstock_loom))]
+mod buddy;
+pub mod lane;
+#[cfg(not(penstock_loom))]
+mod layout;
+#[cfg(not(penstock_loom))]
+mod message;
+#[cfg(not(penstock_loom))]
+mod parcel;
+#[cfg(not(penstock_loom))]
+mod port;
+#[cfg(not(penstock_loom))]
+mod segment;
+pub mod slab;
+pub mod task;
+
+#[cfg(not(penstock_loom))]
+pub use arena::{Arena, ArenaError, ArenaMap, ArenaUse, Holder, OwnedSlab, PinError, Pinned};
+#[cfg(not(penstock_loom))]
+pub use layout::AttachError;
+#[cfg(not(penstock_loom))]
+pub use message::Kind;
+#[cfg(not(penstock_loom))]
+pub use parcel::{INLINE_MAX, Parcel};
+#[cfg(not(penstock_loom))]
+pub use port::{Arrival, Port, PortError, Waited, WorkerEnd};
+#[cfg(not(penstock_loom))]
+pub use segment::Segment;

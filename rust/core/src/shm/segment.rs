@@ -1,0 +1,233 @@
+//! A sealed memfd, mapped once.
+//!
+//! It has no name, so nothing is left behind when its last user dies, and it does not count
+//! against the size of `/dev/shm`. Its length is fixed at creation and sealed; the file is
+//! sparse, so length costs nothing until pages are touched. A sealed file cannot shrink under a
+//! reader, which is what would turn a load into SIGBUS.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr::{self, NonNull},
+};
+
+use super::layout::{AttachError, Content, HEADER_BYTES, Header};
+
+const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Segment {
+    fd: OwnedFd,
+    base: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping is plain memory that lives as long as the value; who touches which byte,
+// and how, is the affair of the types built on it.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    pub(super) fn create(
+        name: &CStr,
+        content: Content,
+        length: usize,
+        parameters: [u64; 3],
+    ) -> io::Result<Self> {
+        // SAFETY: the name is a C string; a negative answer is handled.
+        let fd = unsafe {
+            libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and owned by nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let size = libc::off_t::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: plain system calls on a descriptor that is open.
+        if unsafe { libc::ftruncate(fd.as_raw_fd(), size) } < 0
+            // SAFETY: as above.
+            || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } < 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+        let segment = Self::map(fd, length)?;
+        let header = Header::new(content, length, parameters);
+        // SAFETY: the mapping is at least a header long, page-aligned, and nobody else has it yet.
+        unsafe { segment.base.cast::<Header>().write(header) };
+        Ok(segment)
+    }
+
+    pub(super) fn attach(fd: OwnedFd, content: Content) -> Result<(Self, [u64; 3]), AttachError> {
+        // SAFETY: `stat` is plain data that the call fills in.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open and the pointer is to a live value.
+        if unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) } < 0 {
+            return Err(io::Error::last_os_error().into());
+        }
+        let length = usize::try_from(stat.st_size).map_err(|_| AttachError::Damaged)?;
+        if length < HEADER_BYTES {
+            return Err(AttachError::Foreign);
+        }
+        // SAFETY: a plain system call; a descriptor without seals answers with an error.
+        let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+            return Err(AttachError::Unsealed);
+        }
+        let segment = Self::map(fd, length)?;
+        // SAFETY: inside the mapping and aligned; a copy is taken, and only the copy is judged.
+        let header = unsafe { segment.base.cast::<Header>().read_volatile() };
+        let parameters = header.check(content, length)?;
+        Ok((segment, parameters))
+    }
+
+    fn map(fd: OwnedFd, length: usize) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice; the answer is checked.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { fd, base, length })
+    }
+
+    /// The descriptor, to hand to another process.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.fd.as_fd()
+    }
+
+    /// Bytes in all.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// A pointer to `length` bytes at `offset`, if they lie inside.
+    pub(super) fn at(&self, offset: usize, length: usize) -> Option<NonNull<u8>> {
+        let end = offset.checked_add(length)?;
+        if end > self.length {
+            return None;
+        }
+        // SAFETY: `offset` is inside the mapping, as was just seen.
+        Some(unsafe { self.base.add(offset) })
+    }
+
+    /// Makes sure that the pages of the range exist, so that a lack of memory is an error here
+    /// and not a SIGBUS at a store.
+    pub(super) fn populate(&self, offset: usize, length: usize) -> io::Result<()> {
+        let Some(start) = self.at(offset, length) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        // SAFETY: the range lies in the mapping; the advice changes no content.
+        let answer =
+            unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) };
+        if answer == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINVAL) {
+            return Err(error);
+        }
+        // Before Linux 5.14 there is no such advice; allocating in the file comes close.
+        // SAFETY: a plain system call on a descriptor that is open.
+        let answer =
+            unsafe { libc::fallocate(self.fd.as_raw_fd(), 0, offset as i64, length as i64) };
+        if answer == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Gives the pages of the range back to the system; they read as zero afterwards.
+    pub(super) fn punch(&self, offset: usize, length: usize) {
+        debug_assert!(self.at(offset, length).is_some());
+        // SAFETY: a plain system call; on failure the pages stay, which costs memory only.
+        unsafe {
+            libc::fallocate(
+                self.fd.as_raw_fd(),
+                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                offset as i64,
+                length as i64,
+            )
+        };
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `map` with this base and length; whoever holds a
+        // pointer into it keeps the segment alive.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_mappings_see_the_same_bytes() {
+        let one = Segment::create(c"penstock-test", Content::Arena, 1 << 16, [7, 8, 9]).unwrap();
+        let fd = one.fd().try_clone_to_owned().unwrap();
+        let (two, parameters) = Segment::attach(fd, Content::Arena).unwrap();
+        assert_eq!(parameters, [7, 8, 9]);
+        // SAFETY: inside both mappings, and this thread is alone with them.
+        unsafe {
+            one.at(5000, 1).unwrap().write(42);
+            assert_eq!(two.at(5000, 1).unwrap().read(), 42);
+        }
+        assert!(one.at(1 << 16, 1).is_none());
+        assert!(one.at(usize::MAX, 2).is_none());
+    }
+
+    #[test]
+    fn foreign_and_unsealed_files_are_refused() {
+        // SAFETY: plain system calls with answers that are checked by what follows.
+        let fd = unsafe {
+            let raw = libc::memfd_create(c"other".as_ptr(), libc::MFD_CLOEXEC);
+            libc::ftruncate(raw, 1 << 16);
+            OwnedFd::from_raw_fd(raw)
+        };
+        assert!(matches!(
+            Segment::attach(fd, Content::Arena),
+            Err(AttachError::Unsealed)
+        ));
+        let empty = tempfile_of_zeroes();
+        assert!(matches!(
+            Segment::attach(empty, Content::Arena),
+            Err(AttachError::Foreign)
+        ));
+        let link = Segment::create(c"penstock-test", Content::Link, 1 << 16, [0; 3]).unwrap();
+        let fd = link.fd().try_clone_to_owned().unwrap();
+        assert!(matches!(
+            Segment::attach(fd, Content::Arena),
+            Err(AttachError::Damaged)
+        ));
+    }
+
+    fn tempfile_of_zeroes() -> OwnedFd {
+        // SAFETY: as above.
+        unsafe {
+            let raw = libc::memfd_create(
+                c"zeroes".as_ptr(),
+                libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+            );
+            libc::ftruncate(raw, 1 << 16);
+            libc::fcntl(raw, libc::F_ADD_SEALS, SEALS);
+            OwnedFd::from_raw_fd(raw)
+        }
+    }
+}
