@@ -4,4 +4,14 @@
 //! stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
 #![warn(missing_docs)]
 
+#[cfg(not(penstock_loom))]
+pub mod calls;
+#[cfg(not(penstock_loom))]
+pub mod counter;
+pub mod fork_gate;
+#[cfg(not(penstock_loom))]
+pub mod gauge;
+#[cfg(not(penstock_loom))]
+pub mod histogram;
+pub mod shards;
 pub mod sync;
