@@ -5,14 +5,24 @@
 #![warn(missing_docs)]
 
 #[cfg(not(penstock_loom))]
+pub mod calls;
+#[cfg(not(penstock_loom))]
+pub mod counter;
+#[cfg(not(penstock_loom))]
 pub mod eventfd;
 #[cfg(not(penstock_loom))]
 pub mod fork;
+pub mod fork_gate;
+#[cfg(not(penstock_loom))]
+pub mod gauge;
+#[cfg(not(penstock_loom))]
+pub mod histogram;
 pub mod hub;
 #[cfg(not(penstock_loom))]
 pub mod lifeline;
 #[cfg(not(penstock_loom))]
 pub mod park;
 pub mod ring;
+pub mod shards;
 pub mod shm;
 pub mod sync;
