@@ -12,12 +12,14 @@ from ._native import __version__
 
 if TYPE_CHECKING:
     from .errors import PenstockError
+    from .streams import Stream
 
-__all__ = ("PenstockError", "__version__")
+__all__ = ("PenstockError", "Stream", "__version__")
 
 # Public name → the room that defines it.
 _ROOMS = {
     "PenstockError": "errors",
+    "Stream": "streams",
 }
 
 
