@@ -47,7 +47,7 @@ class _PerItem(Step):
         while True:
             try:
                 self._run(cut, out)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 if (failure := await self._let_go(error)) is not None:
                     return self._fail(failure, self._position(), out)
             else:
@@ -62,7 +62,7 @@ class _PerItem(Step):
                 self._awaits = isawaitable(result)
             if isawaitable(result):
                 result = await result
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if (failure := await self._let_go(error)) is not None:
                 return self._fail(failure, self._position(), out)
             return out
@@ -94,7 +94,7 @@ class Map(_PerItem):
         for item in items:
             append(fn(item))
 
-    def _keep(self, item: Any, result: Any, out: list[Any]) -> None:
+    def _keep(self, item: Any, result: Any, out: list[Any]) -> None:  # noqa: ARG002
         out.append(result)
 
 

@@ -6,12 +6,14 @@ whatever an archive claims to hold.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Final
 
 from penstock.errors import Misuse
@@ -45,44 +47,45 @@ def open_content(path: str, member: str | None) -> Content:
     """Open by the file's first bytes; its name does not matter."""
     raw = _open_regular(path)
     try:
-        magic = raw.read(4)
-        raw.seek(0)
-        if magic.startswith(_ZIP):
-            return _ZipMember(path, raw, member)
-        if member is not None:
-            raise Misuse(
-                f"{path}: member={member!r} was asked for, but the file is not a zip",
-                hint="leave member out, or check the path",
-            )
-        if magic.startswith(_GZIP):
-            return _Gzip(path, raw)
-        return _Plain(path, raw)
+        return _by_magic(path, raw, member)
     except BaseException:
         raw.close()
         raise
 
 
+def _by_magic(path: str, raw: io.FileIO, member: str | None) -> Content:
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic.startswith(_ZIP):
+        return _ZipMember(path, raw, member)
+    if member is not None:
+        raise Misuse(
+            f"{path}: member={member!r} was asked for, but the file is not a zip",
+            hint="leave member out, or check the path",
+        )
+    return _Gzip(path, raw) if magic.startswith(_GZIP) else _Plain(path, raw)
+
+
 def _open_regular(path: str) -> io.FileIO:
     try:
-        kind = os.stat(path).st_mode  # before opening: a FIFO without a writer would block
-        if stat.S_ISDIR(kind):
-            raise IsADirectoryError(21, "is a directory, not a file", path)
-        if not stat.S_ISREG(kind):
-            raise SourceError(
-                f"{path}: not a regular file",
-                path=path,
-                hint="iterate over a pipe or a device through Stream.from_iterable",
-            )
-        return io.FileIO(path)
+        kind = Path(path).stat().st_mode  # before opening: a FIFO without a writer would block
+        if stat.S_ISREG(kind):
+            return io.FileIO(path)
     except FileNotFoundError as error:
         error.add_note("hint: check the path, and the directory it is relative to")
-        raise
-    except IsADirectoryError as error:
-        error.add_note("hint: name one file; iterate over the directory for all of them")
         raise
     except PermissionError as error:
         error.add_note("hint: give this user the right to read it")
         raise
+    if stat.S_ISDIR(kind):
+        directory = IsADirectoryError(errno.EISDIR, "is a directory, not a file", path)
+        directory.add_note("hint: name one file; iterate over the directory for all of them")
+        raise directory
+    raise SourceError(
+        f"{path}: not a regular file",
+        path=path,
+        hint="iterate over a pipe or a device through Stream.from_iterable",
+    )
 
 
 class _Plain(Content):

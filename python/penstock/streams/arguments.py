@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from penstock.errors import Misuse
 
-__all__ = ("function", "name_of", "not_negative", "positive", "seconds", "shown")
+__all__ = ("function", "name_of", "not_negative", "path", "positive", "seconds", "shown")
 
 
 def shown(value: object) -> str:
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def path(caller: str, value: object) -> Path:
+    try:
+        return Path(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise Misuse(
+            f"{caller}: path must be a str or a PathLike of str, got {shown(value)}",
+            hint="give the file's path, not an open file",
+        ) from None
 
 
 def function(stage: str, fn: object) -> None:

@@ -60,7 +60,7 @@ class TimedBatch(Head):
     async def feed(self) -> None:
         await drive(self._upstream, self._size, self._deliver, self._link.finish)
 
-    async def pull(self, want: int) -> list[Any] | None:
+    async def pull(self, want: int) -> list[Any] | None:  # noqa: ARG002
         if self._ended:
             return None
         self.occupation.waiting = "upstream"

@@ -141,7 +141,7 @@ class ConcurrentMap(Head):
         try:
             result = self._fn(item)
             return await result if isawaitable(result) else result
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             failure = await self._policy.settle(item, error)
             if failure is None:
                 self.tally.dropped += 1

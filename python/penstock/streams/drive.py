@@ -38,7 +38,7 @@ async def drive(
                 occupation.waiting = "downstream"
                 await deliver(items)
                 occupation.waiting = None
-    except Exception as failure:  # handed on; whoever reads at the end of the chain raises it
+    except Exception as failure:  # handed on; whoever reads at the end of the chain raises it  # noqa: BLE001
         error = failure
     except BaseException as cancel:
         if not cancelled_from_inside(cancel):
@@ -49,7 +49,7 @@ async def drive(
         try:
             with anyio.CancelScope(shield=True):
                 await close_segment(tail)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001
             error = error or failure
         finish(error)
 

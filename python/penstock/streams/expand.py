@@ -51,7 +51,7 @@ class FlatMap(Step):
                     await self._expand(next(self._rest))
                 if self._async_inner is not None or len(out) >= size:
                     break  # an async expansion may wait: first hand on what there is
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             item, position = self._items[-1 - length_hint(self._rest)], self._position()
             await self.close()
             failure = await self._settle(self._policy, item, error, position)

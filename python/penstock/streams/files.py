@@ -41,7 +41,7 @@ class FileSource(Head):
         self._thread.start()
         await self.pull(0)
 
-    async def pull(self, want: int) -> list[Any] | None:
+    async def pull(self, want: int) -> list[Any] | None:  # noqa: ARG002
         if self._at_end:
             return None
         self.occupation.waiting = "upstream"
@@ -81,7 +81,7 @@ class FileSource(Head):
                 content.close()
         except Closed:
             pass
-        except BaseException as error:  # handed to the task that pulls
+        except BaseException as error:  # handed to the task that pulls  # noqa: BLE001
             self._error = error
         finally:
             self._blocks.shutdown()

@@ -65,7 +65,7 @@ class Queue(Generic[T]):
     def shutdown(self, immediate: bool = False) -> None:
         try:
             anyio.get_current_task()
-        except Exception:
+        except Exception:  # noqa: BLE001
             anyio.from_thread.run_sync(self._shutdown, immediate, token=self._token)
         else:
             self._shutdown(immediate)

@@ -55,7 +55,7 @@ class IterableSource(Head):
         try:
             # `extend` keeps what the iterator gave before it raised.
             out.extend(islice(self._iterator, size))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return self._fail(error, self.tally.items_out + len(out) + 1, out)
         self._slice.end()
         if not out:
@@ -75,7 +75,7 @@ class AsyncIterableSource(Head):
         super().__init__(name, None)
         self._iterator: AsyncIterator[Any] | None = aiter(items)
 
-    async def pull(self, want: int) -> list[Any] | None:
+    async def pull(self, want: int) -> list[Any] | None:  # noqa: ARG002
         if self._failure is not None:
             raise self._failure
         if self._iterator is None:
@@ -86,7 +86,7 @@ class AsyncIterableSource(Head):
         except StopAsyncIteration:
             self._iterator = None
             return None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return self._fail(error, self.tally.items_out + 1, [])
         except BaseException:
             self._break(self.tally.items_out + 1)  # a cancelled generator would seem to end

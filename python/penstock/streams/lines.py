@@ -41,7 +41,7 @@ def check_encoding(encoding: str, stage: str) -> str:
 
 
 class Lines(Step):
-    """Text lines, ended by "\\n" or "\\r\\n"; a lone "\\r" ends none."""
+    r"""Text lines, ended by "\n" or "\r\n"; a lone "\r" ends none."""
 
     def __init__(
         self,

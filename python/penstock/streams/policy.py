@@ -48,6 +48,6 @@ class Policy:
                 answer = self._receiver(item, error)
                 if isawaitable(answer):
                     await answer
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001
                 return failure
         return None

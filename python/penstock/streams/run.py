@@ -195,7 +195,7 @@ class Run(Generic[T]):
             for step in reversed(self._steps):
                 try:
                     await step.close()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001
                     locate(error, f"{step.label}, closing")
                     first = first or error
         return first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from inspect import isawaitable, iscoroutinefunction
 from itertools import islice
 from operator import length_hint
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -18,6 +20,7 @@ from anyio.to_thread import run_sync
 
 from penstock.errors import Misuse
 
+from . import arguments as check
 from .errors import locate
 from .pace import Fairness, Slice
 from .statistics import StageStatistics, Tally
@@ -35,17 +38,17 @@ class Sink(ABC):
     def __init__(self) -> None:
         self.tally = Tally()
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027
         """Get ready; nothing is visible outside yet."""
 
     @abstractmethod
     async def write(self, items: list[Any]) -> None:
         """Take all items, counting each in `tally`."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """All items have been written: make it final."""
 
-    async def discard(self) -> None:
+    async def discard(self) -> None:  # noqa: B027
         """Something failed, maybe `close` itself: undo what can be undone."""
 
     async def __aenter__(self) -> Self:
@@ -138,13 +141,14 @@ class Fold(CallableSink):
 class FileSink(Sink):
     """Writes beside the target in a thread, 256 KiB at a time, and renames at the end."""
 
-    def __init__(self, path: str, encoding: str, end: str) -> None:
+    def __init__(self, path: Path, encoding: str, end: str) -> None:
         super().__init__()
-        self.name = f"to_file({os.path.basename(path)})"
+        self.name = f"to_file({path.name})"
         self._path = path
+        self._target = path
+        self._temporary: Path | None = None
         self._encoding = encoding
         self._end = end.encode(encoding)
-        self._temporary = ""
         self._descriptor = -1
         self._parts: list[bytes] = []
         self._parts_bytes = 0
@@ -180,24 +184,22 @@ class FileSink(Sink):
         await run_sync(self._write, block)
 
     def _create(self) -> None:
-        self._target = os.path.realpath(self._path)
-        directory, base = os.path.split(self._target)
-        if os.path.isdir(self._target):
-            error = IsADirectoryError(21, "is a directory, not a file", self._path)
+        target = self._path.resolve()  # a link stays a link: what it names is replaced
+        mode = 0o666
+        if target.is_dir():
+            error = IsADirectoryError(errno.EISDIR, "is a directory, not a file", str(target))
             error.add_note("hint: name the file to write")
             raise error
-        mode = 0o666
-        if os.path.exists(self._target):
-            mode = stat.S_IMODE(os.stat(self._target).st_mode)
-        temporary = os.path.join(directory, f".{base}.{secrets.token_hex(6)}.part")
+        if target.exists():
+            mode = stat.S_IMODE(target.stat().st_mode)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode
-            )
+            self._descriptor = os.open(temporary, flags, mode)
         except OSError as error:
-            error.add_note(f"hint: {self._path} is written beside itself first; check {directory}")
+            error.add_note(f"hint: a file is written beside itself first; check {target.parent}")
             raise
-        self._temporary = temporary
+        self._target, self._temporary = target, temporary
 
     def _write(self, block: bytes) -> None:
         view = memoryview(block)
@@ -207,24 +209,27 @@ class FileSink(Sink):
     def _replace(self) -> None:
         # Without the fsync a crash of the machine may leave the new name with no content.
         os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
-        os.replace(self._temporary, self._target)
-        self._temporary = ""
+        self._close_descriptor()
+        assert self._temporary is not None
+        self._temporary.replace(self._target)
+        self._temporary = None
 
     def _remove(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._temporary:
-            os.unlink(self._temporary)
-            self._temporary = ""
+        self._close_descriptor()
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            temporary.unlink()
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def to_file(path: str | os.PathLike[str], *, encoding: str = "utf-8", end: str = "") -> FileSink:
-    """Return a sink for `Stream.to` that writes items to a file, which appears whole or not at all.
+    r"""Return a sink for `Stream.to`: a file that appears whole or not at all.
 
-    Items are bytes, or text that is encoded; `end` is written after each: give `end="\\n"` for
+    Items are bytes, or text, which is encoded; `end` is written after each: give `end="\n"` for
     lines. Everything goes to a temporary file in the same directory; when the stream has ended
     it is flushed to the disk and renamed to `path`, replacing what was there (its permissions
     are kept). If the stream fails or is cancelled, `path` stays as it was and the temporary file
@@ -238,4 +243,4 @@ def to_file(path: str | os.PathLike[str], *, encoding: str = "utf-8", end: str =
             f"to_file: cannot write {end!r} as {encoding!r}: {error}",
             hint='use an encoding that Python knows, such as "utf-8"',
         ) from None
-    return FileSink(os.fspath(path), encoding, end)
+    return FileSink(check.path("to_file", path), encoding, end)

@@ -49,7 +49,7 @@ class Step(ABC):
     async def pull(self, want: int) -> list[Any] | None:
         """Return what is next, as the contract above says."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Give back what this stage holds; may be called again."""
 
     def buffered(self) -> int:
@@ -124,7 +124,7 @@ async def close_segment(tail: Step) -> None:
     while step is not None:
         try:
             await step.close()
-        except Exception as error:  # every stage is closed, whatever one of them raises
+        except Exception as error:  # every stage is closed, whatever one of them raises  # noqa: BLE001
             locate(error, f"{step.label}, closing")
             first = first or error
         step = None if isinstance(step, Head) else step.upstream

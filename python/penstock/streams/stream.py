@@ -128,9 +128,9 @@ class Stream(Generic[T]):
         under way and closes the file.
         """
         check.positive("Stream.from_file", "chunk_size", chunk_size)
-        where = os.fspath(path)
-        name = f"from_file({os.path.basename(where)})"
-        return Stream(_Source(name, partial(FileSource, name, where, chunk_size, member)))
+        where = check.path("Stream.from_file", path)
+        name = f"from_file({where.name})"
+        return Stream(_Source(name, partial(FileSource, name, str(where), chunk_size, member)))
 
     def lines(
         self: Stream[bytes],
