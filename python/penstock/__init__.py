@@ -13,14 +13,16 @@ from ._native import __version__
 if TYPE_CHECKING:
     from .errors import PenstockError
     from .queues import Queue
+    from .streams import Stream
     from .workers import WorkerPool
 
-__all__ = ("PenstockError", "Queue", "WorkerPool", "__version__")
+__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__")
 
 # Public name → the room that defines it.
 _ROOMS = {
     "PenstockError": "errors",
     "Queue": "queues",
+    "Stream": "streams",
     "WorkerPool": "workers",
 }
 

@@ -1,0 +1,97 @@
+"""`flat_map`: each item becomes as many as its function gives, one after the other.
+
+What the function returns is read as it is needed, so an expansion may be endless; it may be an
+iterable, an async iterable, or an awaitable of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from inspect import isawaitable
+from itertools import islice
+from operator import length_hint
+from typing import Any
+
+from .generators import aclose_generator, close_generator
+from .pace import Slice
+from .policy import Policy
+from .step import Step
+
+__all__ = ("FlatMap",)
+
+
+class FlatMap(Step):
+    def __init__(self, name: str, upstream: Step, fn: Callable[[Any], Any], policy: Policy) -> None:
+        super().__init__(name, upstream)
+        self._fn = fn
+        self._policy = policy
+        self._items: list[Any] = []
+        self._rest: Iterator[Any] = iter(())
+        self._inner: Iterator[Any] | None = None
+        self._async_inner: AsyncIterator[Any] | None = None
+        self._slice = Slice()
+
+    async def pull(self, want: int) -> list[Any] | None:
+        if self._failure is not None:
+            raise self._failure
+        if self._inner is None and self._async_inner is None and not length_hint(self._rest):
+            items = await self._receive(want)
+            if not items:
+                return items
+            self._items, self._rest = items, iter(items)
+        out: list[Any] = []
+        size = min(self._slice.begin(), want)
+        try:
+            for _ in range(size):
+                if self._async_inner is not None:
+                    await self._take_one(out)
+                elif self._inner is not None:
+                    self._take(size - len(out), out)
+                elif length_hint(self._rest):
+                    await self._expand(next(self._rest))
+                if self._async_inner is not None or len(out) >= size:
+                    break  # an async expansion may wait: first hand on what there is
+        except Exception as error:  # noqa: BLE001
+            item, position = self._items[-1 - length_hint(self._rest)], self._position()
+            await self.close()
+            failure = await self._settle(self._policy, item, error, position)
+            if failure is not None:
+                return self._fail(failure, position, out)
+        except BaseException:
+            self._break(self._position())
+            raise
+        self._slice.end()
+        return self._emit(out)
+
+    async def close(self) -> None:
+        inner, self._inner = self._inner, None
+        async_inner, self._async_inner = self._async_inner, None
+        close_generator(inner)
+        await aclose_generator(async_inner)
+
+    async def _expand(self, item: Any) -> None:
+        expansion = self._fn(item)
+        if isawaitable(expansion):
+            expansion = await expansion
+        if hasattr(expansion, "__aiter__"):
+            self._async_inner = aiter(expansion)
+        else:
+            self._inner = iter(expansion)
+
+    def _take(self, room: int, out: list[Any]) -> None:
+        assert self._inner is not None
+        before = len(out)
+        # `extend` keeps what an iterator gave before it raised.
+        out.extend(islice(self._inner, room))
+        if len(out) - before < room:
+            self._inner = None
+
+    async def _take_one(self, out: list[Any]) -> None:
+        assert self._async_inner is not None
+        try:
+            out.append(await anext(self._async_inner))
+        except StopAsyncIteration:
+            self._async_inner = None
+
+    def _position(self) -> int:
+        return self.tally.items_in - length_hint(self._rest)
