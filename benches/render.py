@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from statistics import median
 from typing import Any
 
 from benches.ratios import Interval, interval, paired
 from benches.runs import Run, merge
-from benches.units import Unit
+from benches.units import Unit, three_digits
 
 HEAD = """\
 # Results
@@ -67,7 +68,7 @@ def section(row: dict[str, Any], run: Run, place: str = "A") -> str:
                 and t["peer"] == (None if contender is subject else contender["name"])
             ]
             lines.append(
-                f"| {contender['name']} | {unit.text(seen_median(values))} | {spread} | {ratio} "
+                f"| {contender['name']} | {unit.text(median(values))} | {spread} | {ratio} "
                 f"| {', '.join(_goal(t, unit) for t in goals)} "
                 f"| {', '.join(_verdict(t, seen, unit) for t in goals)} |"
             )
@@ -80,10 +81,6 @@ def section(row: dict[str, Any], run: Run, place: str = "A") -> str:
         f"{run.load:.2f} before."
     )
     return "\n\n".join(parts)
-
-
-def seen_median(values: Sequence[float]) -> float:
-    return interval(values).median
 
 
 def _seen(subject: dict[str, Any], contender: dict[str, Any], figure: str, unit: Unit) -> Interval:
@@ -99,14 +96,12 @@ def _ratio(seen: Interval) -> str:
 
 
 def _times(ratio: float) -> str:
-    return (
-        f"{ratio:.0f}×" if ratio >= 99.5 else f"{ratio:.1f}×" if ratio >= 9.95 else f"{ratio:.2f}×"
-    )
+    return f"{three_digits(ratio)}×"
 
 
 def _goal(target: dict[str, Any], unit: Unit) -> str:
     if target["peer"] is not None:
-        return f"≥ {target['limit']:g}×"
+        return f"≥ {target['limit']:.3g}×"
     return f"{'≥' if unit.more_is_better else '≤'} {unit.text(target['limit'])}"
 
 
@@ -127,9 +122,8 @@ def _behind(merged: list[tuple[dict[str, Any], Run]]) -> str:
             for contender in row["contenders"][1:]:
                 seen = _seen(subject, contender, figure["name"], unit)
                 if seen.low < 1:
-                    lines.append(
-                        f"| {row['row']} | {figure['name']} | {contender['name']} | {_ratio(seen)} |"
-                    )
+                    cells = (row["row"], figure["name"], contender["name"], _ratio(seen))
+                    lines.append(f"| {' | '.join(cells)} |")
     if not lines:
         return ""
     head = "| row | figure | against | penstock is |\n|---|---|---|---:|"

@@ -64,10 +64,15 @@ def merge(runs: Iterable[Run], known: Iterable[str]) -> list[tuple[dict[str, Any
 def _read(path: Path) -> Run:
     try:
         content = json.loads(path.read_text())
-        if content.pop("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
-        return Run(**content)
-    except (ValueError, KeyError, TypeError) as error:
+        schema = content.pop("schema", None)
+        run = Run(**content)
+    except (ValueError, AttributeError, TypeError) as error:
         raise Refusal(
-            f"{path} is not a stored run: {error}", hint="remove it, or measure its rows again"
+            f"{path} is not a stored run: {error}", hint="remove it and measure its rows again"
         ) from error
+    if schema != SCHEMA:
+        raise Refusal(
+            f"{path} has schema {schema}, these benches read {SCHEMA}",
+            hint="remove it and measure its rows again",
+        )
+    return run

@@ -22,7 +22,7 @@ class Unit:
         )
         # SI units take a prefix (3 GB/s, 62 ns); for things that are counted it stands alone.
         gap = " " if prefix and self.symbol not in ("B/s", "s") else ""
-        return f"{_three_digits(value / scale)} {prefix}{gap}{self.symbol}".rstrip()
+        return f"{three_digits(value / scale)} {prefix}{gap}{self.symbol}".rstrip()
 
     def times(self, subject: float, peer: float) -> float:
         """How many times as fast the subject is as the peer; above 1 the subject wins."""
@@ -36,7 +36,8 @@ _LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """What a measurement on a shared machine supports, if that."""
     size = abs(value)
     if size >= 99.95:
         return f"{value:.0f}"
