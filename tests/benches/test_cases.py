@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+
 from benches.case import Case, Contender
 from benches.registry import ROOMS, all_cases, chosen
 

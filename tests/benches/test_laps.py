@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
+
 from benches.case import Case, Contender, Lap, Work, cost, percentile, rate
 from benches.laps import race
 from benches.refusal import WrongAnswer

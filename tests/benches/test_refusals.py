@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benches.refusal import Refusal
 
 import penstock
 from benches import __main__ as command
 from benches import environment, row, runs
+from benches.refusal import Refusal
 from penstock import _native
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benches import runs
 from benches.refusal import Refusal
 from benches.render import page
 from benches.runs import Run, merge
-
-from benches import runs
 
 MACHINE = {"cpu": "Fast 1", "cores": 2, "python": "CPython 3.11.7", "build_profile": "release"}
 
