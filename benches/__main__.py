@@ -17,6 +17,7 @@ from benches.registry import all_cases, chosen
 from benches.render import page, section
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+PATIENCE = 900  # seconds; the longest row takes some two minutes
 LEAST_ROUNDS = 5  # fewer give no median worth keeping
 
 
@@ -118,12 +119,17 @@ def _measured_apart(case: Case, rounds: int, lap: float) -> dict[str, object] | 
     """The row from a process of its own; None if that failed, having said why on stderr."""
     # Pool workers import the functions they run, so they must find `benches` as well.
     path = os.pathsep.join(filter(None, (str(environment.ROOT), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-m", "benches.row", case.row, f"--rounds={rounds}", f"--lap={lap}"],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "benches.row", case.row, f"--rounds={rounds}", f"--lap={lap}"],
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            timeout=PATIENCE + rounds * 60 * lap,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        print(f"benches: {case.row} hung; ended after {expired.timeout:.0f} s", file=sys.stderr)
+        return None
     if done.returncode != 0:
         print(f"benches: {case.row} ended with code {done.returncode}", file=sys.stderr)
         return None

@@ -65,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, Refusal):
             print(f"  hint: {error.hint}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     print(json.dumps(as_row(case, series, versions)))
     return 0
 

@@ -33,8 +33,10 @@ class Track:
                 self.log.append((name, n))
                 return Lap(answer(n), n * ns)
 
-            yield work
-            self.opened.discard(name)
+            try:
+                yield work
+            finally:
+                self.opened.discard(name)
 
         return Contender(name, "", opened)
 
@@ -107,8 +109,8 @@ def test_all_contenders_are_closed_whatever_happens() -> None:
     broken = Contender("broken", "", breaking)
     with pytest.raises(AttributeError):
         race(track.case(track.contender("fine"), broken), rounds=1)
-    # The generator was left by the error, so its last line did not run: it was closed, not kept.
     assert track.log == [("fine", 1000)]
+    assert track.opened == set()
 
 
 def test_figures_are_what_their_names_say() -> None:
