@@ -25,7 +25,7 @@ class Recorder(NamedTuple):
     """What is called, and how often it says it was called in all."""
 
     call: Callable[..., Any]
-    count: Callable[[], int]
+    total: Callable[[], int]
 
 
 def penstock_histogram() -> Recorder:

@@ -24,7 +24,7 @@ class Measured(NamedTuple):
     """A measured call of `nothing`, and how many calls were counted in all."""
 
     call: Callable[[], Awaitable[Any]]
-    count: Callable[[], int]
+    total: Callable[[], int]
 
 
 @contextmanager
@@ -51,9 +51,12 @@ def penstock_measured() -> Measured:
 
     metrics = Metrics()
     call = partial(metrics.measure, "nothing", nothing)
-    return Measured(
-        call, lambda: metrics.snapshot()["nothing"].count if "nothing" in metrics.snapshot() else 0
-    )
+
+    def total() -> int:
+        snapshot = metrics.snapshot()
+        return snapshot["nothing"].count if "nothing" in snapshot else 0
+
+    return Measured(call, total)
 
 
 def prometheus_measured() -> Measured:

@@ -21,7 +21,8 @@ def measured(case: Case, rounds: int, _lap: float) -> dict[str, object] | None:
         return None
     values = {figure.name: [1.0] * rounds for figure in case.figures}
     series = [Series(contender, 1000, values) for contender in case.contenders]
-    text = json.dumps(row.as_row(case, series, {"penstock": "0.1", "janus": "2.0"}))
+    versions = {contender.package: "2.0" for contender in case.contenders if contender.package}
+    text = json.dumps(row.as_row(case, series, versions))
     loaded: dict[str, object] = json.loads(text)
     return loaded
 
