@@ -1,0 +1,85 @@
+"""What batches save on the way from a thread into asyncio; penstock against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from threading import Thread
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from benches.case import Case, Contender, Lap, Target, Work, rate
+from benches.loops import kept
+from benches.queues.thread_to_loop import BOUND, drained, feed, in_order, penstock_ends
+from benches.units import ITEMS
+
+if TYPE_CHECKING:
+    from penstock import Queue
+
+BATCH = 256
+
+
+def feed_batches(queue: Queue[int], n: int) -> None:
+    for start in range(0, n, BATCH):
+        queue.put_many(range(start, min(start + BATCH, n)))
+
+
+def feed_singles(queue: Queue[int], n: int) -> None:
+    feed(queue.put, n)
+
+
+@contextmanager
+def drained_in_batches(feeder: Callable[[Queue[int], int], None]) -> Iterator[Work]:
+    from penstock import Queue
+
+    async def lap(n: int) -> Lap:
+        queue = Queue[int](maxsize=BOUND)
+        thread = Thread(target=feeder, args=(queue, n))
+        batches: list[list[int]] = []
+        left = n
+        started = perf_counter_ns()
+        thread.start()
+        while left:
+            batch = await queue.aget_many(BATCH)
+            batches.append(batch)
+            left -= len(batch)
+        took = Lap.since(started, None)
+        thread.join()
+        return Lap(list(chain.from_iterable(batches)), took.nanoseconds)
+
+    with kept("asyncio") as run:
+        yield lambda n: run(partial(lap, n))
+
+
+CASES = (
+    Case(
+        room="queues",
+        name="thread-to-asyncio-batches",
+        question=f"How many items a second reach a task on asyncio in batches of up to {BATCH}?",
+        contenders=[
+            Contender(
+                "aget_many",
+                f"`put` one by one and `aget_many({BATCH})`, maxsize {BOUND}",
+                partial(drained_in_batches, feed_singles),
+                "penstock",
+            ),
+            Contender(
+                "put_many and aget_many",
+                f"`put_many` of {BATCH} and `aget_many({BATCH})`, maxsize {BOUND}",
+                partial(drained_in_batches, feed_batches),
+                "penstock",
+            ),
+            Contender(
+                "one by one",
+                f"`put` and `aget`, maxsize {BOUND}",
+                partial(drained, "asyncio", penstock_ends),
+                "penstock",
+            ),
+        ],
+        is_right=in_order,
+        figures=[rate(ITEMS)],
+        targets=[Target(2, "one by one")],
+    ),
+)

@@ -1,0 +1,1 @@
+"""Records through pipelines of three stages."""

@@ -1,0 +1,1 @@
+"""Calls and arrays through worker processes."""

@@ -1,0 +1,62 @@
+"""The rows themselves: named apart, promising only what they measure, right about the answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from benches.case import Case, Contender
+from benches.registry import ROOMS, all_cases, chosen
+
+CASES = all_cases()
+ROWS = [case.row for case in CASES]
+
+# Small laps only; the peers prove their answers whenever they are measured.
+HERE = [
+    pytest.param(case, contender, id=f"{case.row}-{contender.name}")
+    for case in CASES
+    for contender in case.contenders
+    if contender.package is None and case.room != "workers" and case.least <= 1000
+]
+
+
+def test_rows_are_named_apart() -> None:
+    assert [row for row, count in Counter(ROWS).items() if count > 1] == []
+    assert {case.room for case in CASES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=ROWS)
+def test_penstock_comes_first_and_everybody_says_how_it_is_used(case: Case) -> None:
+    assert case.contenders[0].package == "penstock"
+    assert len(case.contenders) > 1
+    assert all(contender.settings for contender in case.contenders)
+    names = [contender.name for contender in case.contenders]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("case", CASES, ids=ROWS)
+def test_targets_speak_of_peers_and_figures_that_exist(case: Case) -> None:
+    peers = {None, *(contender.name for contender in case.contenders[1:])}
+    figures = {None, *(figure.name for figure in case.figures)}
+    assert case.targets
+    assert {target.peer for target in case.targets} <= peers
+    assert {target.figure for target in case.targets} <= figures
+
+
+def test_names_choose_rows_and_rooms() -> None:
+    assert chosen([], CASES) == CASES
+    assert {case.room for case in chosen(["metrics", "queues"], CASES)} == {"metrics", "queues"}
+    assert [case.row for case in chosen(["queues/put-get"], CASES)] == ["queues/put-get"]
+    assert [case.row for case in chosen(["put-get"], CASES)] == ["queues/put-get"]
+
+
+@pytest.mark.parametrize(("case", "contender"), HERE)
+def test_the_answer_is_right_and_a_wrong_one_is_noticed(case: Case, contender: Contender) -> None:
+    with contender.open() as work:
+        answer = work(case.least).answer
+        assert case.is_right(case.least, answer)
+        # An answer for another number of operations is a wrong one.
+        assert not case.is_right(case.least * 2, answer)
+        # What the first lap left behind must not show in the second.
+        assert case.is_right(case.least, work(case.least).answer)
