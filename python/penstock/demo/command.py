@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -38,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to keep lines that cannot be parsed (default: quarantine.csv by the report)",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes (default: one per CPU, at most 4)"
+        "--workers",
+        metavar="N",
+        type=int,
+        help="worker processes (default: one per CPU, at most 4)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
@@ -74,16 +78,26 @@ def _run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
     from .data import flights_file
-    from .output import check_writable
+    from .figures import figures
+    from .output import Output, check_writable
     from .pipeline import Settings, work_through
-    from .table import print_table
+    from .progress import shown_progress
+    from .report import page
+    from .table import closing_table
 
     quarantine = arguments.quarantine or arguments.report.with_name("quarantine.csv")
     check_writable(arguments.report, "--report")
     check_writable(quarantine, "--quarantine")
-    flights_file(arguments.data)
-    run = work_through(Settings(arguments.data, quarantine, workers))
-    print_table(run, Console())
+    source = flights_file(arguments.data)
+    with shown_progress(source.stat().st_size, quiet=arguments.quiet) as show:
+        run = work_through(Settings(source, quarantine, workers), show)
+    with Output(arguments.report) as file:
+        file.write(page(run))
+    if arguments.json:
+        json.dump(figures(run), sys.stdout, indent=2)
+        print()
+    else:
+        Console().print(closing_table(run, arguments.report))
 
 
 def _line(error: DemoError | PenstockError) -> str:

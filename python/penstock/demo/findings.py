@@ -53,7 +53,8 @@ class DistanceCheck:
     without_coordinates: int
     mean: float
     greatest: float
-    worst: tuple[RouteError, ...]
+    routes: tuple[RouteError, ...]
+    """All compared routes, the greatest difference first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,13 @@ def _distances(table: Table) -> DistanceCheck:
     missing = errors["value"] == MISSING
     compared = int(errors["count"][~missing].sum())
     size = np.abs(errors["value"][~missing].astype(np.int64))
-    worst = []
+    routes = []
     for group, rows in groups(table, Kind.DISTANCE_ERROR):
         millionths = max((v for v in rows["value"].tolist() if v != MISSING), key=abs, default=None)
         if millionths is not None:
             miles, error = published[group], millionths / 1e6
-            worst.append(RouteError(_route(group), miles, miles * (1 + error), error))
-    worst.sort(key=lambda route: (-abs(route.error), route.name))
+            routes.append(RouteError(_route(group), miles, miles * (1 + error), error))
+    routes.sort(key=lambda route: (-abs(route.error), route.name))
     return DistanceCheck(
         compared=compared,
         without_coordinates=int(errors["count"][missing].sum()),
@@ -155,5 +156,5 @@ def _distances(table: Table) -> DistanceCheck:
         if compared
         else float("nan"),
         greatest=int(size.max()) / 1e6 if compared else float("nan"),
-        worst=tuple(worst[:8]),
+        routes=tuple(routes),
     )

@@ -54,7 +54,9 @@ def check_writable(path: Path, option: str) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DemoError(
-            str(path), f"cannot be written: {reason}", f"name a file in a writable directory with {option}"
+            str(path),
+            f"cannot be written: {reason}",
+            f"name a file in a writable directory with {option}",
         ) from None
     os.close(handle)
     os.unlink(probe)

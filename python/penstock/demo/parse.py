@@ -98,7 +98,8 @@ class Parser:
                 "its first line is not the header of a flights file"
                 if everything
                 else f"has no column {', '.join(missing)}",
-                f"the header must name {','.join(COLUMNS)}" if everything
+                f"the header must name {','.join(COLUMNS)}"
+                if everything
                 # What is there instead often shows a typing error at a glance.
                 else f"its header names {','.join(names)}",
             )

@@ -19,7 +19,9 @@ from .data import flights_file, read_airlines, read_reference
 from .findings import find
 from .parse import Parser
 from .quarantine import Quarantine
-from .run import Run
+from .recovery import Recovery, best_recovery
+from .progress import Show
+from .run import Run, Sample
 from .sampler import Sampler
 from .statistics import ENTRY, merge
 
@@ -37,23 +39,34 @@ class Settings:
     workers: int
 
 
-def work_through(settings: Settings) -> Run:
+def work_through(settings: Settings, show: Show) -> Run:
     """Work through the file once."""
     source = flights_file(settings.data)
     reference = read_reference()
     table = np.zeros(0, ENTRY)
-    batches = 0
+    batches = largest = 0
+    best: Recovery | None = None
     started = datetime.now().astimezone()
     with Quarantine(settings.quarantine) as quarantine:
         parser = Parser(str(source), quarantine.add)
-        with Sampler(lambda: (parser.lines, 0, 0)) as sampler:
+
+        def look(seconds: float, memory: int | None) -> Sample:
+            return Sample(
+                seconds, parser.lines * 92, parser.lines, batches * BATCH_ROWS, memory, 0, 0
+            )
+
+        with Sampler(look, show) as sampler:
             lines = _lines(source)
             while block := list(islice(lines, BATCH_ROWS)):
                 parts = [
                     parser(block[start : start + BLOCK_LINES])
                     for start in range(0, len(block), BLOCK_LINES)
                 ]
-                _, part = analyse(join(parts), reference)
+                batch, part = analyse(join(parts), reference)
+                largest = max(largest, batch.nbytes)
+                found = best_recovery(batch)
+                if found and (best is None or found > best):
+                    best = found
                 table = merge(table, part)
                 batches += 1
             findings = find(table)
@@ -65,11 +78,11 @@ def work_through(settings: Settings) -> Run:
         quarantined=quarantine.lines,
         quarantine=settings.quarantine,
         findings=findings,
-        recovery=None,
+        recovery=best,
         airlines=read_airlines(),
         workers=settings.workers,
         batches=batches,
-        batch_bytes=BATCH_ROWS * RECORD.itemsize,
+        largest_batch=largest,
         largest_stream=0,
         utilisation=0.0,
         stages=(),

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from .findings import Findings
+from .recovery import Recovery
 
-__all__ = ("Recovery", "Run", "Sample", "Stage")
+__all__ = ("Run", "Sample", "Stage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +30,17 @@ class Sample:
     """The state of the run at one moment, taken every 100 ms."""
 
     seconds: float
+    read: int
+    """Bytes of the file."""
     lines: int
+    analysed: int
+    """Flights that came back from a worker."""
     memory: int | None
+    """Bytes of PSS; None where it cannot be measured."""
     queued: int
+    """Batches waiting for a worker."""
     busy: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """The flight that made up the most minutes in the air."""
-
-    carrier: str
-    flight: int
-    route: str
-    day: str
-    minutes: int
+    """Workers with a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,10 @@ class Run:
     airlines: dict[str, str]
     workers: int
     batches: int
-    batch_bytes: int
+    largest_batch: int
+    """Bytes of array data."""
     largest_stream: int
+    """Bytes of the longest pickle stream that went to or came from a worker."""
     utilisation: float
     stages: tuple[Stage, ...]
     samples: tuple[Sample, ...]

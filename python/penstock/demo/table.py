@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group
+from pathlib import Path
+
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,16 +18,16 @@ __all__ = ("closing_table",)
 _SHOWN = 5
 
 
-def closing_table(run: Run) -> Group:
+def closing_table(run: Run, report: Path) -> Group:
     """What a person reads when the run is over; at most 80 columns wide, in any width readable."""
     return Group(
         Text(),
         _totals(run),
-        *_titled("Carriers by mean arrival delay", _groups(run, _carriers(run))),
-        *_titled("Routes by mean arrival delay, from 365 flights", _groups(run, _routes(run))),
-        *_titled("Scheduled hours by mean arrival delay", _groups(run, _hours(run))),
+        *_titled("Carriers by mean arrival delay", _groups(_carriers(run))),
+        *_titled("Routes by mean arrival delay, from 365 flights", _groups(_routes(run))),
+        *_titled("Scheduled hours by mean arrival delay", _groups(_hours(run))),
         *_titled("Stages", _stages(run.stages)),
-        *_titled("The run", _run(run)),
+        *_titled("The run", _run(run, report)),
     )
 
 
@@ -72,7 +74,7 @@ def _totals(run: Run) -> Table:
     return pairs
 
 
-def _groups(run: Run, rows: list[tuple[str, Delays]]) -> Table:
+def _groups(rows: list[tuple[str, Delays]]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
     table.add_column("", no_wrap=True, width=32)
     for heading in ("flights", "mean", "median", "p90", "late"):
@@ -122,7 +124,7 @@ def _stages(stages: tuple[Stage, ...]) -> Table:
     return table
 
 
-def _run(run: Run) -> Table:
+def _run(run: Run, report: Path) -> Table:
     pairs = _pairs()
     pairs.add_row("run time", f"{run.seconds:.1f} s", f"{rate(run.lines / run.seconds)} lines/s")
     memory = run.peak_memory
@@ -131,18 +133,12 @@ def _run(run: Run) -> Table:
         "not measured" if memory is None else megabytes(memory),
         "PSS of all processes, every 100 ms",
     )
-    pairs.add_row(
-        "workers", str(run.workers), f"busy {percent(run.utilisation, 0)} of the time"
-    )
+    pairs.add_row("workers", str(run.workers), f"busy {percent(run.utilisation, 0)} of the time")
     pairs.add_row(
         "batches",
         str(run.batches),
-        f"of {megabytes(run.batch_bytes)}, each handed over in at most "
+        f"of {megabytes(run.largest_batch)}, each handed over in at most "
         f"{integer(run.largest_stream)} bytes of pickle",
     )
+    pairs.add_row("report", "", str(report))
     return pairs
-
-
-def print_table(run: Run, console: Console) -> None:
-    """Print the closing table."""
-    console.print(closing_table(run))

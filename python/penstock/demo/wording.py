@@ -19,7 +19,7 @@ def minutes(value: float, digits: int = 0) -> str:
 
 def percent(share: float, digits: int = 1) -> str:
     """A share of one; a dash where there is none."""
-    return "–" if isnan(share) else f"{share * 100:.{digits}f} %"
+    return "–" if isnan(share) else f"{share * 100:.{digits}f}\u00a0%"
 
 
 def duration(seconds: float) -> str:
@@ -40,4 +40,7 @@ def megabytes(value: int) -> str:
 
 def rate(value: float) -> str:
     """So many a second."""
-    return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:,.0f} k" if value >= 1e4 else f"{value:,.0f}"
+    for scale, letter, least in ((1e6, "M", 1e6), (1e3, "k", 1e4)):
+        if value >= least:
+            return f"{value / scale:,.{1 if letter == 'M' else 0}f}\u00a0{letter}"
+    return f"{value:,.0f}"
