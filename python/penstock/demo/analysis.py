@@ -17,6 +17,8 @@ __all__ = ("EARTH_RADIUS_MILES", "analyse")
 
 EARTH_RADIUS_MILES = 3958.7613  # mean radius, IUGG
 
+_HOURS = np.array([f"{hour:02}" for hour in range(24)], dtype="S2")
+
 
 def analyse(batch: Batch, reference: Reference) -> tuple[Batch, Table]:
     """Return the batch with its computed columns filled, and the table of its statistics."""
@@ -31,11 +33,11 @@ def analyse(batch: Batch, reference: Reference) -> tuple[Batch, Table]:
     with np.errstate(divide="ignore", invalid="ignore"):
         batch["distance_error"] = (batch["great_circle"] - published) / published
 
-    hour = np.char.zfill(batch["hour"].astype("S2"), 2)
+    hour = _HOURS[batch["hour"]]
     route = _routes(batch)
     unknown = batch["tailnum"][~batch["tail_known"]]
     error = batch["distance_error"]
-    compared = np.isfinite(error) & (np.abs(error) < 1000)
+    compared = np.isfinite(error)
     millionths = np.where(compared, np.rint(np.where(compared, error, 0) * 1e6), MISSING)
     table = merge(
         tabulate(Kind.CARRIER_ARRIVAL, batch["carrier"], arrival),

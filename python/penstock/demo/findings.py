@@ -112,7 +112,7 @@ def _delays(name: str, rows: Table) -> Delays:
     if not count:
         nan = float("nan")
         return Delays(name, flights, 0, nan, nan, nan, nan, nan)
-    minutes = rows["value"].astype(np.int64)
+    minutes = rows["value"]
     order = np.argsort(minutes, kind="stable")
     minutes, counts = minutes[order], rows["count"][order]
     reached = np.cumsum(counts)
@@ -141,7 +141,7 @@ def _distances(table: Table) -> DistanceCheck:
     errors = table[table["kind"] == Kind.DISTANCE_ERROR]
     missing = errors["value"] == MISSING
     compared = int(errors["count"][~missing].sum())
-    size = np.abs(errors["value"][~missing].astype(np.int64))
+    size = np.abs(errors["value"][~missing])
     routes = []
     for group, rows in groups(table, Kind.DISTANCE_ERROR):
         millionths = max((v for v in rows["value"].tolist() if v != MISSING), key=abs, default=None)

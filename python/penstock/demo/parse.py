@@ -73,13 +73,14 @@ class Parser:
         self._place: dict[str, int] = {}
         self._integers = _Integers()
         self._moments = _Moments()
-        self.lines = 0
+        self._given = 0
+        self._lost: list[int] = []
         self.bad = 0
 
     def __call__(self, lines: Sequence[str]) -> Batch:
-        first = self.lines + 1
-        self.lines += len(lines)
-        if not self._width:
+        first = self._given + 1
+        self._given += len(lines)
+        if lines and not self._width:
             self._read_header(lines[0])
             lines, first = lines[1:], first + 1
         try:
@@ -88,8 +89,30 @@ class Parser:
             good = self._sift(lines, first)
             return self._convert([field for row in good for field in row], len(good))
 
+    @property
+    def lines(self) -> int:
+        """Lines of the file so far."""
+        return self._given + len(self._lost)
+
+    def lose(self, number: int, reason: str, text: str) -> None:
+        """Report a line that could not even be read; those after it keep their numbers.
+
+        May be called before the lines in front of it were given.
+        """
+        self._lost.append(number)
+        self._report(number, reason, text)
+
+    def _report(self, number: int, reason: str, text: str) -> None:
+        self.bad += 1
+        self._bad_line(number, reason, text)
+
+    def _number(self, given: int) -> int:
+        for lost in self._lost:
+            given += lost <= given
+        return given
+
     def _read_header(self, line: str) -> None:
-        names = [name.strip() for name in _split(line.removeprefix("\ufeff"))]
+        names = [name.strip() for name in _split(line.removeprefix("\ufeff").rstrip("\r"))]
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             everything = len(missing) == len(COLUMNS)
@@ -112,6 +135,8 @@ class Parser:
         if any(line.count(",") != commas for line in lines):
             raise ValueError("the lines differ in their number of fields")
         text = ",".join(lines)
+        if "\r" in text:
+            text = ",".join(line.rstrip("\r") for line in lines)
         if '"' in text:
             raise ValueError("quoted fields are split one line at a time")
         return text.split(",") if lines else []
@@ -131,7 +156,11 @@ class Parser:
                 raise ValueError(f"{name} is {texts[where]}, not {least} to {greatest}")
             block[name] = values
         for name, most in TEXTS.items():
-            codes = np.array(fields[self._place[name] :: self._width], dtype=np.bytes_)
+            texts = fields[self._place[name] :: self._width]
+            try:
+                codes = np.array(texts, dtype=np.bytes_)
+            except UnicodeEncodeError as error:
+                raise ValueError(f"{name} is {error.object!r}, not ASCII") from None
             if codes.itemsize > most:
                 raise ValueError(f"{name} is longer than {most} characters")
             block[name] = codes
@@ -146,13 +175,12 @@ class Parser:
             if not line.strip():
                 continue
             try:
-                row = _split(line)
+                row = _split(line.rstrip("\r"))
                 if len(row) != self._width:
                     raise ValueError(f"{len(row)} fields, not {self._width}")
                 self._convert(row, 1)
             except ValueError as error:
-                self.bad += 1
-                self._bad_line(number, str(error), line)
+                self._report(self._number(number), str(error), line)
             else:
                 good.append(row)
         return good

@@ -18,7 +18,7 @@ __all__ = ("ENTRY", "Kind", "Table", "groups", "merge", "tabulate")
 
 Table = npt.NDArray[np.void]
 
-ENTRY = np.dtype([("kind", np.int32), ("value", np.int32), ("group", "S8"), ("count", np.int64)])
+ENTRY = np.dtype([("kind", np.int64), ("group", "S8"), ("value", np.int64), ("count", np.int64)])
 
 
 class Kind(IntEnum):
@@ -40,7 +40,7 @@ def tabulate(kind: Kind, group: npt.NDArray[np.bytes_], value: npt.NDArray[np.in
         return np.zeros(0, ENTRY)
     names, codes = np.unique(_as_integers(group), return_inverse=True)
     least = int(value.min())
-    # One integer per pair, no larger than 1,000 groups × 2³² values: sorts fast, cannot overflow.
+    # One integer per pair sorts fast; 65,536 groups may still differ by 2^46 in value.
     span = int(value.max()) - least + 1
     pairs, counts = np.unique(codes * span + (value - least), return_counts=True)
     table: Table = np.zeros(len(pairs), ENTRY)

@@ -23,7 +23,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that leaves one to three digits before the point."""
+    """Two digits or more, in the unit that leaves one to three before the point."""
     if isnan(seconds):
         return "–"
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
