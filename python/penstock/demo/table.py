@@ -1,0 +1,144 @@
+"""The closing table on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from .findings import Delays
+from .run import Run, Stage
+from .wording import duration, integer, megabytes, minutes, percent, rate
+
+__all__ = ("closing_table",)
+
+_SHOWN = 5
+
+
+def closing_table(run: Run, report: Path) -> Group:
+    """What a person reads when the run is over; at most 80 columns wide, in any width readable."""
+    return Group(
+        Text(),
+        _totals(run),
+        *_titled("Carriers by mean arrival delay", _groups(_carriers(run))),
+        *_titled("Routes by mean arrival delay, from 365 flights", _groups(_routes(run))),
+        *_titled("Scheduled hours by mean arrival delay", _groups(_hours(run))),
+        *_titled("Stages", _stages(run.stages)),
+        *_titled("The run", _run(run, report)),
+    )
+
+
+def _titled(title: str, body: Table) -> tuple[Text, Padding]:
+    return Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2))
+
+
+def _pairs() -> Table:
+    pairs = Table.grid(padding=(0, 2))
+    pairs.add_column(style="dim")
+    pairs.add_column(justify="right", style="bold", no_wrap=True)
+    pairs.add_column()
+    return pairs
+
+
+def _totals(run: Run) -> Table:
+    found = run.findings
+    pairs = _pairs()
+    pairs.add_row("flights", integer(found.flights))
+    pairs.add_row("without a departure", integer(found.without_departure))
+    pairs.add_row(
+        "with an arrival delay",
+        integer(found.arrivals.count),
+        f"mean {found.arrivals.mean:.3f} min, median {minutes(found.arrivals.median)}, "
+        f"p90 {minutes(found.arrivals.p90)}",
+    )
+    pairs.add_row(
+        "with an unknown tail number",
+        integer(found.flights_with_unknown_tail),
+        f"{integer(found.unknown_tails)} different ones",
+    )
+    check = found.distances
+    pairs.add_row(
+        "distances compared",
+        integer(check.compared),
+        f"off the great circle by {percent(check.mean, 2)} on average, "
+        f"{percent(check.greatest, 2)} at most",
+    )
+    pairs.add_row(
+        "lines in quarantine",
+        integer(run.quarantined),
+        str(run.quarantine) if run.quarantined else "",
+    )
+    return pairs
+
+
+def _groups(rows: list[tuple[str, Delays]]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("", no_wrap=True, width=32)
+    for heading in ("flights", "mean", "median", "p90", "late"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
+    for name, delays in rows:
+        table.add_row(
+            name,
+            integer(delays.flights),
+            minutes(delays.mean, 1),
+            minutes(delays.median),
+            minutes(delays.p90),
+            percent(delays.late, 0),
+        )
+    return table
+
+
+def _worst(groups: tuple[Delays, ...], least: int) -> list[Delays]:
+    enough = [group for group in groups if group.count >= least] or [g for g in groups if g.count]
+    return sorted(enough, key=lambda group: -group.mean)[:_SHOWN]
+
+
+def _carriers(run: Run) -> list[tuple[str, Delays]]:
+    return [
+        (f"{group.name} {run.airlines.get(group.name, '')}".rstrip(), group)
+        for group in _worst(run.findings.arrivals_by_carrier, 1)
+    ]
+
+
+def _routes(run: Run) -> list[tuple[str, Delays]]:
+    return [(group.name, group) for group in _worst(run.findings.arrivals_by_route, 365)]
+
+
+def _hours(run: Run) -> list[tuple[str, Delays]]:
+    return [(f"{group.name}:00", group) for group in _worst(run.findings.arrivals_by_hour, 1)]
+
+
+def _stages(stages: tuple[Stage, ...]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("", no_wrap=True, width=32)
+    for heading in ("calls", "p50", "p90", "p99", "max"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
+    for stage in stages:
+        times = (stage.p50, stage.p90, stage.p99, stage.greatest)
+        table.add_row(
+            f"{stage.name} ({stage.unit})", integer(stage.count), *(duration(t) for t in times)
+        )
+    return table
+
+
+def _run(run: Run, report: Path) -> Table:
+    pairs = _pairs()
+    pairs.add_row("run time", f"{run.seconds:.1f} s", f"{rate(run.lines / run.seconds)} lines/s")
+    memory = run.peak_memory
+    pairs.add_row(
+        "peak memory",
+        "not measured" if memory is None else megabytes(memory),
+        "PSS of all processes, every 100 ms",
+    )
+    pairs.add_row("workers", str(run.workers), f"busy {percent(run.utilisation, 0)} of the time")
+    pairs.add_row(
+        "batches",
+        str(run.batches),
+        f"of {megabytes(run.largest_batch)}, each handed over in at most "
+        f"{integer(run.largest_stream)} bytes of pickle",
+    )
+    pairs.add_row("report", "", str(report))
+    return pairs
