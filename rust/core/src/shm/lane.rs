@@ -13,9 +13,9 @@
 //!
 //! Source: Lamport's single-producer single-consumer ring, with the far index cached.
 
-use std::ptr::NonNull;
+use std::{ptr::NonNull, sync::Arc};
 
-use crate::sync::{Arc, AtomicU32, AtomicU64, CachePadded, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, CachePadded, Ordering, fence};
 
 /// The shared indices of one lane.
 #[derive(Debug, Default)]
@@ -397,29 +397,24 @@ impl HeapBytes {
 
 /// Under loom every eight bytes are a cell, so that a missing ordering is seen as a race.
 #[cfg(penstock_loom)]
-type HeapBytes = std::sync::Arc<Vec<crate::sync::UnsafeCell<[u8; 8]>>>;
+struct HeapBytes(Arc<Vec<crate::sync::UnsafeCell<[u8; 8]>>>);
 
 #[cfg(penstock_loom)]
-trait NewHeap {
-    fn new(capacity: usize) -> Self;
-}
-
-#[cfg(penstock_loom)]
-impl NewHeap for HeapBytes {
+impl HeapBytes {
     fn new(capacity: usize) -> Self {
         let cells = (0..capacity / 8).map(|_| crate::sync::UnsafeCell::new([0; 8]));
-        std::sync::Arc::new(cells.collect())
+        Self(Arc::new(cells.collect()))
     }
 }
 
 #[cfg(penstock_loom)]
 #[derive(Clone)]
-struct Data(HeapBytes);
+struct Data(Arc<Vec<crate::sync::UnsafeCell<[u8; 8]>>>);
 
 #[cfg(penstock_loom)]
 impl Data {
     fn of(bytes: &HeapBytes) -> Self {
-        Self(bytes.clone())
+        Self(Arc::clone(&bytes.0))
     }
 
     fn write(&self, offset: usize, from: &[u8]) {

@@ -4,14 +4,15 @@
 //! from a record in a lane that names slot and generation. Whoever wants to read sets its own bit
 //! ([`SlabEntry::pin`]) and then looks at the generation again. The owner takes a slab back
 //! ([`SlabEntry::retire`]) when no bit is set: it moves the generation on and then looks at the
-//! bits again. Both sides write first and look second, all SeqCst, so either the reader sees the
-//! new generation or the owner sees the bit. No bit counts: setting or clearing it twice does no
+//! bits again. Both sides write first and look second, with a SeqCst fence between, so either the
+//! reader sees the new generation or the owner sees the bit. (Fences rather than SeqCst accesses:
+//! the two do the same here, but loom understands only the former.) No bit counts: setting or clearing it twice does no
 //! harm, so the bits of a dead process can be cleared by whoever notices.
 //!
 //! While a record is under way its sender keeps a bit of its own, so in honest use a pin never
 //! meets a retired slab; the generation is there for stale and forged references.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// How many participants one arena can have, its owner included.
 pub const PARTICIPANTS: u32 = 256;
@@ -48,33 +49,35 @@ impl SlabEntry {
     /// The owner takes hold of a free slab and learns its generation.
     pub fn take(&self) -> u64 {
         let (word, bit) = place(OWNER);
-        self.holders[word].fetch_or(bit, Ordering::SeqCst);
-        self.generation.load(Ordering::SeqCst)
+        self.holders[word].fetch_or(bit, Ordering::AcqRel);
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Sets the participant's bit if the slab still is of that generation.
     #[must_use]
     pub fn pin(&self, participant: u32, generation: u64) -> bool {
         let (word, bit) = place(participant);
-        self.holders[word].fetch_or(bit, Ordering::SeqCst);
-        if self.generation.load(Ordering::SeqCst) == generation {
+        self.holders[word].fetch_or(bit, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        if self.generation.load(Ordering::Acquire) == generation {
             return true;
         }
-        self.holders[word].fetch_and(!bit, Ordering::SeqCst);
+        self.holders[word].fetch_and(!bit, Ordering::AcqRel);
         false
     }
 
     /// Clears the participant's bit.
     pub fn unpin(&self, participant: u32) {
         let (word, bit) = place(participant);
-        self.holders[word].fetch_and(!bit, Ordering::SeqCst);
+        // Release: what was read of the content comes before whoever sees the bit gone.
+        self.holders[word].fetch_and(!bit, Ordering::AcqRel);
     }
 
     /// Whether anybody holds the slab.
     pub fn is_held(&self) -> bool {
         self.holders
             .iter()
-            .any(|word| word.load(Ordering::SeqCst) != 0)
+            .any(|word| word.load(Ordering::Acquire) != 0)
     }
 
     /// Called by the owner: makes the slab free if nobody holds it. After a true answer no pin
@@ -84,10 +87,11 @@ impl SlabEntry {
         if self.is_held() {
             return false;
         }
-        if self.generation.load(Ordering::SeqCst) == generation {
+        if self.generation.load(Ordering::Relaxed) == generation {
             self.generation
-                .store(generation.wrapping_add(1), Ordering::SeqCst);
+                .store(generation.wrapping_add(1), Ordering::Release);
         }
+        fence(Ordering::SeqCst);
         // A reader that set its bit before the store may have seen the old generation.
         !self.is_held()
     }
