@@ -141,6 +141,11 @@ def test_a_target_is_met_only_by_the_whole_interval(theirs: list[float], verdict
     assert line.endswith(f"| ≥ 2× | {verdict} |")
 
 
+def test_a_quick_look_gives_no_verdict() -> None:
+    measured = row("queues/a", [1.0] * 4, [3.0] * 4, {"limit": 2, "peer": "theirs"})
+    assert ratio_line(page([run("20", measured)], ["queues/a"])).endswith("| too few rounds |")
+
+
 @pytest.mark.parametrize(
     ("unit", "limit", "ours", "goal", "verdict"),
     [
