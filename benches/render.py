@@ -159,6 +159,8 @@ def _packages(merged: list[tuple[dict[str, Any], Run]]) -> str:
     """Every version that stands behind a figure; several where rows were measured apart."""
     versions: dict[str, set[str]] = {}
     for row, _ in merged:
+        for name, version in row["shared"].items():
+            versions.setdefault(name, set()).add(version)
         for contender in row["contenders"]:
             if contender["package"] not in (None, "penstock"):
                 versions.setdefault(contender["package"], set()).add(contender["version"])

@@ -21,6 +21,7 @@ def row(
     return {
         "row": name,
         "question": f"How fast is {name}?",
+        "shared": {"numpy": "2.4"},
         "figures": [{"name": "figure", "unit": unit, "more_is_better": unit != "s"}],
         "targets": [{"figure": "figure", **target} for target in targets],
         "contenders": [
@@ -116,7 +117,7 @@ def test_the_page_merges_runs_and_says_where_each_row_is_from() -> None:
     assert "2026-11-21, commit c0ffee21, machine A" in a
     assert "**3.00×**" in ratio_line(b)
     assert "2026-11-20, commit c0ffee20, machine B" in b
-    assert "Versions: peer 2.5." in text
+    assert "Versions: numpy 2.4, peer 2.5." in text
     assert text.index("build profile | release") < text.index("## queues")
 
 
