@@ -64,7 +64,8 @@ def multiprocessing_blocking() -> Iterator[Work]:
 @contextmanager
 def penstock_awaited() -> Iterator[Work]:
     with penstock_pool() as pool, kept("asyncio") as run:
-        yield lambda n: run(lambda: awaited(partial(pool.run, echo), n))
+        pool_run: Any = pool.run
+        yield lambda n: run(lambda: awaited(partial(pool_run, echo), n))
 
 
 @contextmanager
