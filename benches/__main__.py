@@ -15,6 +15,7 @@ from benches.laps import LAP
 from benches.refusal import Refusal
 from benches.registry import all_cases, chosen
 from benches.render import page, section
+from benches.row import packages
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PATIENCE = 900  # seconds; the longest row takes some two minutes
@@ -84,7 +85,7 @@ def _run(names: list[str], rounds: int, lap: float, *, local: bool) -> int:
         )
     environment.require_release_build()
     cases = chosen(names, all_cases())
-    environment.require_packages(c.package for case in cases for c in case.contenders if c.package)
+    environment.require_packages({name for case in cases for name in packages(case)})
     warning = environment.busy()
     if warning is not None:
         print(f"benches: {warning}", file=sys.stderr)

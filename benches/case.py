@@ -73,6 +73,7 @@ class Case:
     figures: Sequence[Figure]
     targets: Sequence[Target] = field(default=())
     least: int = 1000  # operations in the smallest lap; larger laps are multiples of it
+    shared: Sequence[str] = ()  # distributions that all contenders use, such as uvloop or numpy
 
     @property
     def row(self) -> str:

@@ -106,6 +106,8 @@ def _goal(target: dict[str, Any], unit: Unit) -> str:
 
 
 def _verdict(target: dict[str, Any], seen: Interval, unit: Unit) -> str:
+    if seen.coverage < 0.9:
+        return "too few rounds"
     # A ratio is better when larger, whatever its figure's unit.
     judge = unit if target["peer"] is None else Unit("", more_is_better=True)
     ends = {judge.meets(seen.low, target["limit"]), judge.meets(seen.high, target["limit"])}
@@ -120,6 +122,8 @@ def _behind(merged: list[tuple[dict[str, Any], Run]]) -> str:
         for figure in row["figures"]:
             unit = Unit(figure["unit"], figure["more_is_better"])
             for contender in row["contenders"][1:]:
+                if contender["package"] == "penstock":
+                    continue  # another way to use it is no peer
                 seen = _seen(subject, contender, figure["name"], unit)
                 if seen.low < 1:
                     cells = (row["row"], figure["name"], contender["name"], _ratio(seen))
@@ -155,6 +159,8 @@ def _packages(merged: list[tuple[dict[str, Any], Run]]) -> str:
     """Every version that stands behind a figure; several where rows were measured apart."""
     versions: dict[str, set[str]] = {}
     for row, _ in merged:
+        for name, version in row["shared"].items():
+            versions.setdefault(name, set()).add(version)
         for contender in row["contenders"]:
             if contender["package"] not in (None, "penstock"):
                 versions.setdefault(contender["package"], set()).add(contender["version"])

@@ -18,11 +18,17 @@ from benches.refusal import Refusal, WrongAnswer
 from benches.registry import all_cases, chosen
 
 
+def packages(case: Case) -> set[str]:
+    """The distributions that the row needs beside the standard library."""
+    return {*case.shared, *(c.package for c in case.contenders if c.package)}
+
+
 def as_row(case: Case, series: list[Series], versions: dict[str, str]) -> dict[str, Any]:
     """The row as it is stored: everything that rendering needs, so that old runs stay readable."""
     return {
         "row": case.row,
         "question": case.question,
+        "shared": {name: versions[name] for name in case.shared},
         "figures": [
             {"name": f.name, "unit": f.unit.symbol, "more_is_better": f.unit.more_is_better}
             for f in case.figures
@@ -58,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         require_release_build()
         (case,) = chosen([asked.row], all_cases())
-        versions = require_packages(c.package for c in case.contenders if c.package)
+        versions = require_packages(packages(case))
         series = race(case, asked.rounds, asked.lap, told=lambda line: print(line, file=sys.stderr))
     except (Refusal, WrongAnswer) as error:
         print(f"benches: {error}", file=sys.stderr)

@@ -148,6 +148,7 @@ CASES = tuple(
         is_right=in_order,
         figures=[rate(ITEMS)],
         targets=TARGETS if loop == "trio" else (*TARGETS, Target(30, "janus.Queue")),
+        shared=() if loop == "asyncio" else (loop,),
     )
     for loop in ("asyncio", "uvloop", "trio")
 )

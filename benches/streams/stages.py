@@ -127,17 +127,21 @@ async def anyio_stages(n: int) -> list[int]:
                 if wanted(record):
                     await second_in.send(record)
 
+    answer: list[int] = []
     async with anyio.create_task_group() as tasks, second_out:
         tasks.start_soon(doubling)
         tasks.start_soon(filtering)
-        return [shifted(record) async for record in second_out]
+        answer.extend([shifted(record) async for record in second_out])
+    return answer
 
 
 async def aiostream_stages(n: int) -> list[int]:
     from aiostream import pipe, stream
 
-    flow: Any = stream.iterate(range(n)) | pipe.map(doubled)
-    return await (flow | pipe.filter(wanted) | pipe.map(shifted) | pipe.list())
+    map_: Any = pipe.map  # its type asks for functions of any number of arguments
+    flow = stream.iterate(range(n)) | map_(doubled) | pipe.filter(wanted) | map_(shifted)
+    answer: list[int] = await (flow | pipe.list())
+    return answer
 
 
 CASES = (

@@ -91,6 +91,7 @@ def _case(megabytes: int, way: str, figure: Figure, least: int, targets: list[Ta
         figures=[figure],
         targets=targets,
         least=least,
+        shared=["numpy"],
     )
 
 

@@ -64,7 +64,8 @@ def multiprocessing_blocking() -> Iterator[Work]:
 @contextmanager
 def penstock_awaited() -> Iterator[Work]:
     with penstock_pool() as pool, kept("asyncio") as run:
-        yield lambda n: run(lambda: awaited(partial(pool.run, echo), n))
+        pool_run: Any = pool.run
+        yield lambda n: run(lambda: awaited(partial(pool_run, echo), n))
 
 
 @contextmanager
@@ -72,8 +73,8 @@ def executor_awaited() -> Iterator[Work]:
     with executor() as pool, kept("asyncio") as run:
 
         async def lap(n: int) -> Lap:
-            call: Any = partial(asyncio.get_running_loop().run_in_executor, pool, echo)
-            return await awaited(call, n)
+            run_in_executor: Any = asyncio.get_running_loop().run_in_executor
+            return await awaited(partial(run_in_executor, pool, echo), n)
 
         yield lambda n: run(partial(lap, n))
 
@@ -84,8 +85,9 @@ def anyio_awaited() -> Iterator[Work]:
     from anyio import to_process
 
     async def lap(n: int) -> Lap:
-        await to_process.run_sync(echo, 0)  # starts the worker
-        return await awaited(partial(to_process.run_sync, echo), n)
+        run_sync: Any = to_process.run_sync
+        await run_sync(echo, 0)  # starts the worker
+        return await awaited(partial(run_sync, echo), n)
 
     # Its workers end with the root task that started them, so a kept loop would reuse dead ones.
     yield lambda n: anyio.run(lap, n)

@@ -21,7 +21,7 @@ def measured(case: Case, rounds: int, _lap: float) -> dict[str, object] | None:
         return None
     values = {figure.name: [1.0] * rounds for figure in case.figures}
     series = [Series(contender, 1000, values) for contender in case.contenders]
-    versions = {contender.package: "2.0" for contender in case.contenders if contender.package}
+    versions = dict.fromkeys(row.packages(case), "2.0")
     text = json.dumps(row.as_row(case, series, versions))
     loaded: dict[str, object] = json.loads(text)
     return loaded

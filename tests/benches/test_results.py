@@ -21,6 +21,7 @@ def row(
     return {
         "row": name,
         "question": f"How fast is {name}?",
+        "shared": {"numpy": "2.4"},
         "figures": [{"name": "figure", "unit": unit, "more_is_better": unit != "s"}],
         "targets": [{"figure": "figure", **target} for target in targets],
         "contenders": [
@@ -116,7 +117,7 @@ def test_the_page_merges_runs_and_says_where_each_row_is_from() -> None:
     assert "2026-11-21, commit c0ffee21, machine A" in a
     assert "**3.00×**" in ratio_line(b)
     assert "2026-11-20, commit c0ffee20, machine B" in b
-    assert "Versions: peer 2.5." in text
+    assert "Versions: numpy 2.4, peer 2.5." in text
     assert text.index("build profile | release") < text.index("## queues")
 
 
@@ -139,6 +140,11 @@ def test_a_target_is_met_only_by_the_whole_interval(theirs: list[float], verdict
     measured = row("queues/a", [1.0] * 5, theirs, {"limit": 2, "peer": "theirs"})
     line = ratio_line(page([run("20", measured)], ["queues/a"]))
     assert line.endswith(f"| ≥ 2× | {verdict} |")
+
+
+def test_a_quick_look_gives_no_verdict() -> None:
+    measured = row("queues/a", [1.0] * 4, [3.0] * 4, {"limit": 2, "peer": "theirs"})
+    assert ratio_line(page([run("20", measured)], ["queues/a"])).endswith("| too few rounds |")
 
 
 @pytest.mark.parametrize(
