@@ -1,0 +1,29 @@
+"""What comes out of a queue is what may go in, whichever way it is taken."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from penstock import Queue
+
+
+def from_threads(queue: Queue[int]) -> None:
+    queue.put(1, timeout=1.0)
+    queue.put("one")  # type: ignore[arg-type]
+    queue.put_many(["one"])  # type: ignore[list-item]
+    assert_type(queue.get(), int)
+    assert_type(queue.get_nowait(), int)
+    assert_type(queue.get_many(16, min=2), list[int])
+    assert_type(list(queue), list[int])
+    assert_type(queue.statistics().waiting_getters, int)
+
+
+async def from_loops(queue: Queue[int]) -> None:
+    await queue.aput("one")  # type: ignore[arg-type]
+    assert_type(await queue.aget(), int)
+    assert_type(await queue.aget(timeout=1.0), int)
+    assert_type(await queue.aget_many(16), list[int])
+    assert_type([item async for item in queue], list[int])
+
+
+assert_type(Queue[str](maxsize=8), Queue[str])
