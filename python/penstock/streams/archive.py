@@ -26,6 +26,8 @@ _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _GZIP_WBITS: Final = 31  # zlib's number for "gzip header and checksum, window of 32 KiB"
 _STORED_BLOCK: Final = 64 * 1024
+# What zipfile raises for bytes that make no sense: an offset may point before the file, too.
+_DAMAGED: Final = (zipfile.BadZipFile, EOFError, zlib.error, OSError, ValueError)
 
 
 class Content(ABC):
@@ -171,8 +173,10 @@ class _ZipMember(Content):
             self._archive = zipfile.ZipFile(raw)
             info = self._find(member)
             self._file = self._archive.open(info)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise self._broken(str(error)) from error
+        except (SourceError, Misuse):
+            raise  # said already
+        except (*_DAMAGED, NotImplementedError, RuntimeError) as error:
+            raise self._broken(str(error) or type(error).__name__) from error
         self._name = info.filename
         self.total = info.file_size
 
@@ -199,7 +203,7 @@ class _ZipMember(Content):
     def read(self, size: int) -> bytes:
         try:
             block = self._file.read(size)
-        except (zipfile.BadZipFile, EOFError, zlib.error, OSError, ValueError) as error:
+        except _DAMAGED as error:
             raise self._broken(
                 f"{self._name} is cut off or damaged after {self.read_so_far:,} bytes of "
                 f"{self.total:,} ({str(error) or type(error).__name__})"

@@ -22,10 +22,10 @@ from typing import Any
 import anyio
 
 from penstock.errors import Closed, Lost
+from penstock.queues import Queue
 
 from .drive import cancelled_from_inside, drive, left
 from .errors import locate
-from .handover import Queue
 from .link import Link
 from .policy import Policy
 from .statistics import Waiting

@@ -12,9 +12,9 @@ import threading
 from typing import Any, Final
 
 from penstock.errors import Closed
+from penstock.queues import Queue
 
 from .archive import open_content
-from .handover import Queue
 from .step import Head
 
 __all__ = ("FileSource",)

@@ -26,13 +26,13 @@ def check_encoding(encoding: str, stage: str) -> str:
     """Return the codec's own name, or refuse one that cannot be split at the byte 0x0A."""
     try:
         name = codecs.lookup(encoding).name
-        b"".decode(encoding)
+        end = "\n".encode(encoding)
     except LookupError:
         raise Misuse(
             f"{stage}: unknown text encoding {encoding!r}",
             hint='use a name that Python knows, such as "utf-8" or "latin-1"',
         ) from None
-    if name != "utf-8-sig" and "\n".encode(encoding) != b"\n":
+    if name != "utf-8-sig" and end != b"\n":
         raise Misuse(
             f"{stage}: lines in {encoding!r} do not end with the byte 0x0A",
             hint="convert the file to UTF-8 first, for example with iconv -t UTF-8",

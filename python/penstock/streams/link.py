@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.errors import Closed
-
-from .handover import Queue
+from penstock.queues import Queue
 
 __all__ = ("Link",)
 
