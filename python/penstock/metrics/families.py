@@ -54,7 +54,7 @@ class _Family(Generic[SeriesT]):
     def __init__(
         self,
         name: str,
-        help: str,  # noqa: A002 - as prometheus_client has it
+        help: str,
         labels: tuple[str, ...],
         max_series: int,
         make: Callable[[dict[str, str]], SeriesT],
@@ -187,7 +187,7 @@ class HistogramFamily(_Family[Histogram]):
     def __init__(
         self,
         name: str,
-        help: str,  # noqa: A002
+        help: str,
         labels: tuple[str, ...],
         max_series: int,
         scale: int,

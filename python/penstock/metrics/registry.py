@@ -69,7 +69,7 @@ class Metrics:
     def counter(
         self,
         name: str,
-        help: str = "",  # noqa: A002 - as prometheus_client has it
+        help: str = "",
         labels: Iterable[str] = (),
         *,
         max_series: int = 2000,
@@ -101,7 +101,7 @@ class Metrics:
     def gauge(
         self,
         name: str,
-        help: str = "",  # noqa: A002
+        help: str = "",
         labels: Iterable[str] = (),
         *,
         max_series: int = 2000,
@@ -143,7 +143,7 @@ class Metrics:
     def histogram(
         self,
         name: str,
-        help: str = "",  # noqa: A002
+        help: str = "",
         labels: Iterable[str] = (),
         *,
         scale: Literal[3, 4, 5] = 4,

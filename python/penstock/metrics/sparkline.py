@@ -22,9 +22,7 @@ def sparkline(distribution: Distribution, width: int = _WIDTH) -> str:
     sums = [sum(counts[at : at + step]) for at in range(0, len(counts), step)]
     highest = max(sums)
     # A bar that stands for something is never as low as one that stands for nothing.
-    return "".join(
-        " " if not n else _BARS[math.ceil(n / highest * (len(_BARS) - 1))] for n in sums
-    )
+    return "".join(" " if not n else _BARS[math.ceil(n / highest * (len(_BARS) - 1))] for n in sums)
 
 
 def describe(distribution: Distribution, seconds: bool) -> str:
