@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import zipfile
 from collections import defaultdict
 from functools import cache
 from statistics import median_low

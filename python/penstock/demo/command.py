@@ -55,10 +55,10 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         _run(arguments)
     except (DemoError, PenstockError) as error:
-        print(_line(error), file=sys.stderr)
+        print(_line(error), file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
-        print("penstock demo: interrupted: nothing was written", file=sys.stderr)
+        print("penstock demo: interrupted: nothing was written", file=sys.stderr)  # noqa: T201
         return 130
     return 0
 

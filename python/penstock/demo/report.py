@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Sequence
+
 from importlib.resources import files
 from itertools import pairwise
 

@@ -6,7 +6,16 @@ for a part with names of its own.
 
 from __future__ import annotations
 
-from .._native import Counter, Distribution, Gauge, Histogram, MeasuredCall, Measurement, Timing
+from penstock._native import (
+    Counter,
+    Distribution,
+    Gauge,
+    Histogram,
+    MeasuredCall,
+    Measurement,
+    Timing,
+)
+
 from .families import CardinalityWarning, CounterFamily, GaugeFamily, HistogramFamily
 from .registry import Metrics
 from .snapshots import (

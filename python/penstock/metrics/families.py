@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .._native import Counter, Gauge, Histogram
-from ..errors import Misuse
+from penstock._native import Counter, Gauge, Histogram
+from penstock.errors import Misuse
 
 LabelValue: TypeAlias = str | int | float | bool
 SeriesT = TypeVar("SeriesT", Counter, Gauge, Histogram)
@@ -45,6 +45,7 @@ class _Family(Generic[SeriesT]):
         "_overflow",
         "_overflowed",
         "_series",
+        "_width",
         "help",
         "labels",
         "max_series",
@@ -63,7 +64,8 @@ class _Family(Generic[SeriesT]):
         self.help = help
         self.labels = labels
         self.max_series = max_series
-        self._make = make
+        self._make: Callable[[dict[str, str]], SeriesT] = make
+        self._width = len(labels)
         self._key: Callable[[Mapping[str, LabelValue]], Any] = itemgetter(*labels)
         # Keyed by the value of the one label, or by a tuple of several; always by str, so that 1,
         # True and "1" do not meet by accident of their hashes.
@@ -84,8 +86,10 @@ class _Family(Generic[SeriesT]):
     def series(self) -> tuple[SeriesT, ...]:
         """All series so far, the overflow series last."""
         with REGISTERING:
-            found = tuple(self._series.values())
-            return found if self._overflow is None else (*found, self._overflow)
+            found = list(self._series.values())
+            if self._overflow is not None:
+                found.append(self._overflow)
+            return tuple(found)
 
     @property
     def overflowed(self) -> int:
@@ -94,11 +98,10 @@ class _Family(Generic[SeriesT]):
 
     def _find(self, labels: Mapping[str, LabelValue]) -> SeriesT:
         try:
-            found = self._series.get(self._key(labels))
+            if len(labels) == self._width:
+                return self._series[self._key(labels)]
         except (KeyError, TypeError):
-            found = None
-        if found is not None and len(labels) == len(self.labels):
-            return found
+            pass
         return self._add(labels)
 
     def _add(self, labels: Mapping[str, LabelValue]) -> SeriesT:

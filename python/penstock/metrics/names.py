@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..errors import Misuse
+from penstock.errors import Misuse
 
 # OpenTelemetry's syntax for instruments, with Prometheus' colon and leading underscore.
 _INSTRUMENT = re.compile(r"[A-Za-z_:][A-Za-z0-9_:./-]{0,254}")

@@ -5,24 +5,48 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
-from .._native import Counter, Gauge, Histogram, Measurement, Timing, measure_function
-from ..errors import Misuse
+from penstock._native import (
+    Counter,
+    Gauge,
+    Histogram,
+    MeasuredCall,
+    Measurement,
+    Timing,
+    measure_function,
+)
+from penstock.errors import Misuse
+
 from .families import REGISTERING, CounterFamily, GaugeFamily, HistogramFamily
 from .names import checked_labels, checked_name
 from .snapshots import Snapshot, read
 
 P = ParamSpec("P")
 T = TypeVar("T")
-InstrumentT = TypeVar("InstrumentT")
-
 Instrument: TypeAlias = (
     Counter | CounterFamily | Gauge | GaugeFamily | Histogram | HistogramFamily | Measurement
 )
 
+InstrumentT = TypeVar("InstrumentT", bound=Instrument)
+
 # What makes two requests ask for the same instrument: kind, label names, scale.
 _Shape: TypeAlias = tuple[str, tuple[str, ...], int | None]
+
+
+class Measure(Protocol):
+    """The type of `metrics.measure`: a block, an async call or a plain call, by its arguments."""
+
+    @overload
+    def __call__(self, name: str, /) -> Timing: ...
+    @overload
+    def __call__(
+        self, name: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> MeasuredCall[T]: ...
+    @overload
+    def __call__(
+        self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
 
 
 class Metrics:
@@ -42,29 +66,17 @@ class Metrics:
         self._instruments: dict[str, Instrument] = {}
         self._shapes: dict[str, _Shape] = {}
         self._measurements: dict[str, Measurement] = {}
-        self.measure = measure_function(self._measurements, self._add_measurement)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def measure(self, name: str, /) -> Timing: ...
-        @overload
-        def measure(
-            self, name: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-        ) -> Awaitable[T]: ...
-        @overload
-        def measure(
-            self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-        ) -> T: ...
-        def measure(self, name: str, fn: Any = ..., /, *args: Any, **kwargs: Any) -> Any: ...
+        self.measure: Measure = measure_function(self._measurements, self._add_measurement)
 
     @overload
-    def counter(
-        self, name: str, help: str = "", labels: tuple[()] = (), *, max_series: int = 2000
-    ) -> Counter: ...
+    def counter(self, name: str, help: str = "", *, max_series: int = 2000) -> Counter: ...
     @overload
     def counter(
         self, name: str, help: str = "", *, labels: Iterable[str], max_series: int = 2000
+    ) -> CounterFamily: ...
+    @overload
+    def counter(
+        self, name: str, help: str, labels: Iterable[str], *, max_series: int = 2000
     ) -> CounterFamily: ...
     def counter(
         self,
@@ -76,9 +88,9 @@ class Metrics:
     ) -> Counter | CounterFamily:
         """A sum that only grows: requests, bytes, errors.
 
-        With `labels`, a family of counters: `bind(...)` one, or `inc(n, labels={...})`. `max_series`
-        bounds how many label combinations are kept apart. Raises `Misuse` for a name, labels or
-        bound that cannot work, and for a name that is in use for something else.
+        With `labels`, a family of counters: `bind(...)` one, or `inc(n, labels={...})`.
+        `max_series` bounds how many label combinations are kept apart. Raises `Misuse` for a
+        name, labels or bound that cannot work, and for a name in use for something else.
         """
 
         def make(name: str, labels: tuple[str, ...]) -> Counter | CounterFamily:
@@ -91,12 +103,14 @@ class Metrics:
         return self._instrument(name, "counter", labels, max_series, None, make)
 
     @overload
-    def gauge(
-        self, name: str, help: str = "", labels: tuple[()] = (), *, max_series: int = 2000
-    ) -> Gauge: ...
+    def gauge(self, name: str, help: str = "", *, max_series: int = 2000) -> Gauge: ...
     @overload
     def gauge(
         self, name: str, help: str = "", *, labels: Iterable[str], max_series: int = 2000
+    ) -> GaugeFamily: ...
+    @overload
+    def gauge(
+        self, name: str, help: str, labels: Iterable[str], *, max_series: int = 2000
     ) -> GaugeFamily: ...
     def gauge(
         self,
@@ -125,7 +139,6 @@ class Metrics:
         self,
         name: str,
         help: str = "",
-        labels: tuple[()] = (),
         *,
         scale: Literal[3, 4, 5] = 4,
         max_series: int = 2000,
@@ -140,6 +153,16 @@ class Metrics:
         scale: Literal[3, 4, 5] = 4,
         max_series: int = 2000,
     ) -> HistogramFamily: ...
+    @overload
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        labels: Iterable[str],
+        *,
+        scale: Literal[3, 4, 5] = 4,
+        max_series: int = 2000,
+    ) -> HistogramFamily: ...
     def histogram(
         self,
         name: str,
@@ -151,13 +174,13 @@ class Metrics:
     ) -> Histogram | HistogramFamily:
         """A distribution: durations in seconds, sizes in bytes; gives any quantile.
 
-        `scale` is how fine its buckets are: quantiles are within 2.2 % at 4, 1.1 % at 5, 4.4 % at 3;
-        each step doubles the memory of the buckets. The rest as for `counter`.
+        `scale` is how fine its buckets are: quantiles are within 2.2 % at 4, 1.1 % at 5, 4.4 % at
+        3; each step doubles the memory of the buckets. The rest as for `counter`.
         """
 
         def make(name: str, labels: tuple[str, ...]) -> Histogram | HistogramFamily:
-            histogram = Histogram(name, help, None, scale)
-            return HistogramFamily(name, help, labels, max_series, scale) if labels else histogram
+            plain = Histogram(name, help, None, scale)  # refuses a scale that cannot be
+            return HistogramFamily(name, help, labels, max_series, scale) if labels else plain
 
         return self._instrument(name, "histogram", labels, max_series, scale, make)
 
@@ -187,7 +210,7 @@ class Metrics:
 
             @wraps(fn)
             def measured_plain(*args: P.args, **kwargs: P.kwargs) -> T:
-                return cast(T, measure(name, fn, *args, **kwargs))
+                return measure(name, fn, *args, **kwargs)
 
             return measured_plain
 
@@ -210,8 +233,8 @@ class Metrics:
         labels: Iterable[str],
         max_series: int,
         scale: int | None,
-        make: Callable[[str, tuple[str, ...]], Any],
-    ) -> Any:
+        make: Callable[[str, tuple[str, ...]], InstrumentT],
+    ) -> InstrumentT:
         checked = checked_labels(checked_name(name), labels)
         if isinstance(max_series, bool) or not isinstance(max_series, int) or max_series < 1:
             raise Misuse(
@@ -229,15 +252,14 @@ class Metrics:
                     f"{_said(shape)}",
                     hint="ask for the same, or choose another name",
                 )
-            return self._instruments[name]
+            # What was made for the same shape is of the same type.
+            return cast(InstrumentT, self._instruments[name])
 
     def _measurement(self, name: str) -> Measurement:
-        return self._measurements.get(name) or self._add_measurement(name)
+        return self._measurements.get(checked_name(name)) or self._add_measurement(name)
 
     def _add_measurement(self, name: str) -> Measurement:
-        made: Measurement = self._instrument(
-            name, "measurement", (), 1, None, lambda name, _: Measurement(name)
-        )
+        made = self._instrument(name, "measurement", (), 1, None, lambda name, _: Measurement(name))
         self._measurements[name] = made
         return made
 

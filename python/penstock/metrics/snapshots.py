@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from .._native import Counter, Distribution, Gauge, Histogram, Measurement
-from ..errors import Misuse
+from penstock._native import Counter, Distribution, Gauge, Histogram, Measurement
+from penstock.errors import Misuse
+
 from .families import CounterFamily, GaugeFamily, HistogramFamily
 
 

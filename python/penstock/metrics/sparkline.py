@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .._native import Distribution
+from penstock._native import Distribution
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 16
@@ -35,10 +35,10 @@ def describe(distribution: Distribution, seconds: bool) -> str:
 
 
 def plain(value: float) -> str:
-    """A number in three significant digits; a dash for NaN."""
+    """A number in three significant digits, whole ones in full; a dash for NaN."""
     if math.isnan(value):
         return "–"
-    if value == int(value) and abs(value) < 1e15:
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.3g}"
 
@@ -47,7 +47,9 @@ def duration(seconds: float) -> str:
     """Seconds in the unit that suits them; a dash for NaN."""
     if math.isnan(seconds):
         return "–"
+    if seconds >= 1000:
+        return f"{seconds:,.0f} s"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:,.3g} {unit}"
+            return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
