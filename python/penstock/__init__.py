@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 from ._native import __version__
 
 if TYPE_CHECKING:
+    from . import metrics
     from .errors import PenstockError
     from .queues import Queue
     from .streams import Stream
     from .workers import WorkerPool
 
-__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__")
+__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__", "metrics")
 
-# Public name → the room that defines it.
+# Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
     "PenstockError": "errors",
     "Queue": "queues",
     "Stream": "streams",
     "WorkerPool": "workers",
+    "metrics": "metrics",
 }
 
 
@@ -31,7 +33,8 @@ def __getattr__(name: str) -> object:
     room = _ROOMS.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    module = importlib.import_module(f"{__name__}.{room}")
+    value: object = module if name == room else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -66,7 +66,7 @@ fn check(before: (u64, u64), after: (u64, u64), most: u64) {
 }
 
 #[test]
-fn a_retiring_thread_against_a_reader() {
+fn loom_a_retiring_thread_against_a_reader() {
     loom::model(|| {
         let home = Arc::new(Home::<Pair>::new(()));
         let writer = {
@@ -83,7 +83,7 @@ fn a_retiring_thread_against_a_reader() {
 }
 
 #[test]
-fn two_threads_that_come_and_go_against_a_reader() {
+fn loom_two_threads_that_come_and_go_against_a_reader() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {

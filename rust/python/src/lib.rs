@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 mod errors;
 mod hub;
+mod metrics;
 mod queue;
 mod shared;
 mod waiter;
@@ -16,6 +17,11 @@ mod _native {
 
     #[pymodule_export]
     use crate::hub::{Hub, Place};
+    #[pymodule_export]
+    use crate::metrics::{
+        Counter, Distribution, Gauge, Histogram, MeasuredCall, Measurement, Timing,
+        measure_function,
+    };
     #[pymodule_export]
     use crate::queue::{Queue, QueueItems, QueueOperation};
     #[pymodule_export]
@@ -31,6 +37,7 @@ mod _native {
         module.add("build_profile", profile)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
+        crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
         Ok(())
     }

@@ -286,6 +286,39 @@ mod tests {
     }
 
     #[test]
+    fn a_forked_child_folds_the_shards_of_threads_it_does_not_have() {
+        let tally = Arc::new(Sharded::<Tally>::new(()));
+        add(&tally, 1);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (told, tell) = std::sync::mpsc::channel();
+        let other = {
+            let tally = Arc::clone(&tally);
+            std::thread::spawn(move || {
+                add(&tally, 10);
+                told.send(()).unwrap();
+                wait.recv().unwrap();
+            })
+        };
+        tell.recv().unwrap();
+        assert_eq!((tally.total(), tally.live()), (11, 2));
+        // SAFETY: the child calls what is under test, which is made for this, and ends at once.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            add(&tally, 100);
+            let fine = tally.total() == 111 && tally.live() == 1;
+            // SAFETY: ends the child without running the parent's destructors.
+            unsafe { libc::_exit(i32::from(!fine)) };
+        }
+        let mut status = 0;
+        // SAFETY: `child` is ours and `status` may be written.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert_eq!((tally.total(), tally.live()), (11, 2));
+        go.send(()).unwrap();
+        other.join().unwrap();
+    }
+
+    #[test]
     fn a_record_made_by_a_destructor_at_the_thread_s_end_counts() {
         struct Late(Arc<Sharded<Tally>>);
         impl Drop for Late {
