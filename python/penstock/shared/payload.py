@@ -26,6 +26,8 @@ class Payload(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of stream and buffers together."""
+        if not self.buffers:
+            return len(self.stream)
         return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
 
 

@@ -209,6 +209,13 @@ class Engine:
     def _has_room(self) -> bool:
         return any(worker.room > 0 for worker in self._workers.values())
 
+    def _least_laden(self) -> Worker | None:
+        least = None
+        for worker in self._workers.values():
+            if worker.room > 0 and (least is None or len(worker.tasks) < len(least.tasks)):
+                least = worker
+        return least
+
     def _ring(self) -> None:
         if not self._rung:
             self._rung = True
@@ -221,10 +228,9 @@ class Engine:
             if task.cancelled():
                 self._pending.popleft()
                 continue
-            free = [worker for worker in self._workers.values() if worker.room > 0]
-            if not free:
+            worker = self._least_laden()
+            if worker is None:
                 return
-            worker = min(free, key=lambda worker: len(worker.tasks))
             if task.parcel is None:
                 if task.payload is None or task.payload.nbytes > _SMALL:
                     return

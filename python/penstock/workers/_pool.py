@@ -288,16 +288,15 @@ class WorkerPool(Executor):
     ) -> Task:
         """Submit from inside the gate."""
         try:
-            name = describe(fn)
             try:
                 payload = dump((fn, args, keywords))
             except Exception as error:
                 raise Misuse(
-                    f"the call of {name} does not pickle: {error}",
+                    f"the call of {describe(fn)} does not pickle: {error}",
                     hint="give functions of a module and plain data; lambdas and nested functions "
                     "do not pickle",
                 ) from error
-            task = Task(self._engine, next(self._numbers), name, payload)
+            task = Task(self._engine, next(self._numbers), fn, payload)
             task.deadline = deadline
             self._engine.submit(task)
         except BaseException:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from penstock._loops import current_hub
+from penstock._loops import Place, current_hub
 
 if TYPE_CHECKING:
     from ._pool import WorkerPool
@@ -35,26 +35,30 @@ class Results(Generic[R]):
     ) -> None:
         self._pool = pool
         self._function = function
-        self._items = items
-        self._source: Iterator[Any] | AsyncIterator[Any] | None = None
+        self._is_async = isinstance(items, AsyncIterable)
+        self._source: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._exhausted = False
         self._ordered = ordered
         self._window = window
         self._under_way: deque[Task] = deque()
         self._done: deque[Task] = deque()
+        """Of those under way, if the order does not matter."""
+        self._asleep: Place | None = None
+        self._awaited: Task | None = None
+        """The one to sleep for; `None`: any."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> R:
-        await self._fill()
-        while self._under_way:
+        while True:
+            await self._fill()
+            if not self._under_way:
+                raise StopAsyncIteration
             task = self._next_done()
             if task is not None:
                 return task.result()  # type: ignore[no-any-return]
             await self._wait()
-            await self._fill()
-        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Take back what has not begun. What runs is let run, and its result dropped."""
@@ -74,47 +78,46 @@ class Results(Generic[R]):
         await self.aclose()
 
     def _next_done(self) -> Task | None:
-        if self._ordered:
-            return self._under_way.popleft() if self._under_way[0].done() else None
-        if not self._done:
+        if not self._ordered:
+            if not self._done:
+                return None
+            task = self._done.popleft()
+            self._under_way.remove(task)
+            return task
+        task = self._under_way[0]
+        if not task.done():
             return None
-        task = self._done.popleft()
-        self._under_way.remove(task)
-        return task
+        return self._under_way.popleft()
 
     async def _fill(self) -> None:
         while not self._exhausted and len(self._under_way) < self._window:
             try:
-                item = await self._pull()
+                item = await self._source.__anext__() if self._is_async else next(self._source)
             except (StopIteration, StopAsyncIteration):
                 self._exhausted = True
                 return
             task = await self._pool._begin(self._function, (item,), None)  # noqa: SLF001
             self._under_way.append(task)
-            if not self._ordered:
-                task.add_done_callback(self._done.append)  # type: ignore[arg-type]
+            task.add_done_callback(self._note)  # type: ignore[arg-type]
 
-    async def _pull(self) -> Any:
-        if self._source is None:
-            if isinstance(self._items, AsyncIterable):
-                self._source = aiter(self._items)
-            else:
-                self._source = iter(self._items)
-        if isinstance(self._source, AsyncIterator):
-            return await anext(self._source)
-        try:
-            return next(self._source)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-    async def _wait(self) -> None:
-        place = current_hub().place()
-
-        def wake(_: object) -> None:
+    def _note(self, task: Task) -> None:
+        """Called by whichever thread completes a task."""
+        if not self._ordered:
+            self._done.append(task)
+        # Looked at after the task is done: either this sees the place, or its owner sees the task.
+        place = self._asleep
+        if place is not None and self._awaited in (None, task):
             place.wake()
 
-        # Callbacks of tasks that are done run at once, so none is missed.
-        waited = [self._under_way[0]] if self._ordered else list(self._under_way)
-        for task in waited:
-            task.add_done_callback(wake)
-        await place.wait()
+    async def _wait(self) -> None:
+        self._awaited = self._under_way[0] if self._ordered else None
+        self._asleep = place = current_hub().place()
+        try:
+            if self._next_is_done():
+                return
+            await place.wait()
+        finally:
+            self._asleep = None
+
+    def _next_is_done(self) -> bool:
+        return self._under_way[0].done() if self._ordered else bool(self._done)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 class Task(Future[Any]):
     """The future of a call, and what the pool knows about it."""
 
-    def __init__(self, engine: Engine, number: int, name: str, payload: Payload) -> None:
+    def __init__(
+        self, engine: Engine, number: int, function: Callable[..., object], payload: Payload
+    ) -> None:
         super().__init__()
         self.engine = engine
         self.number = number
-        self.name = name
+        self._function = function
         self.payload: Payload | None = payload
         """Until it is placed in shared memory."""
         self.parcel: Parcel | None = None
@@ -33,6 +35,11 @@ class Task(Future[Any]):
         self.deadline: float | None = None
         self.verdict: BaseException | None = None
         """Why the pool has decided to end it while it ran."""
+
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        return describe(self._function)
 
     def cancel(self) -> bool:
         """Take the call back. False if it has begun: awaiting `pool.run` ends that, too."""

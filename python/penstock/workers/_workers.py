@@ -37,18 +37,13 @@ class Worker:
         """Nanoseconds spent in tasks."""
         self.typical = 0.0
         """Smoothed nanoseconds a task takes here."""
+        self.ahead = 2
+        """How many tasks may lie here."""
 
     @property
     def room(self) -> int:
-        """How many more tasks to lay with it now.
-
-        Enough to be busy for about 200 µs, so that a wake (4 to 40 µs) and the pool's turn are
-        hidden; two when tasks are longer than that, so that the next one is there when one ends.
-        """
-        if self.retiring or self.doomed:
-            return 0
-        ahead = max(2, min(Port.SLOTS, int(200_000 / self.typical))) if self.typical else 2
-        return min(len(self.vacant), ahead - len(self.tasks))
+        """How many more tasks to lay with it now."""
+        return 0 if self.retiring or self.doomed else self.ahead - len(self.tasks)
 
     def lay(self, task: Task) -> bool:
         """Send it a task that has been placed. False: its lane is full."""
@@ -73,6 +68,10 @@ class Worker:
         self.completed += 1
         self.busy += elapsed
         self.typical = elapsed if self.completed == 1 else self.typical * 0.8 + elapsed * 0.2
+        # Enough to be busy for half a millisecond, handling (5 µs a task) included: that hides a
+        # wake (4 to 40 µs) and most of the pool's turns. Two of longer tasks, so that the next
+        # one is there when one ends.
+        self.ahead = max(2, min(Port.SLOTS, int(500_000 / (self.typical + 5_000))))
 
     def close(self) -> None:
         os.close(self.pidfd)
