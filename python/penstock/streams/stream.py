@@ -79,7 +79,9 @@ class Stream(Generic[T]):
         self._run: Run[T] | None = None
 
     @staticmethod
-    def from_iterable(items: Iterable[U] | AsyncIterable[U], *, chunk_size: int = 256) -> Stream[U]:
+    def from_iterable(
+        items: Iterable[U] | AsyncIterable[U], *, chunk_size: int = 1024
+    ) -> Stream[U]:
         """Begin with what an iterable or an async iterable gives.
 
         At most `chunk_size` items of an iterable are taken at once, fewer at first and whenever
