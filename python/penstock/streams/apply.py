@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from inspect import isawaitable, iscoroutinefunction
 from itertools import islice
 from operator import length_hint
+from types import CoroutineType
 from typing import Any
 
 from .pace import Slice
@@ -40,9 +41,9 @@ class _PerItem(Step):
             if not items:
                 return items
             self._items, self._rest = items, iter(items)
-        out: list[Any] = []
         if self._awaits is not False:
-            return await self._one(out)
+            return await self._one()
+        out: list[Any] = []
         cut = islice(self._rest, self._slice.begin())
         while True:
             try:
@@ -54,23 +55,22 @@ class _PerItem(Step):
                 self._slice.end()
                 return self._emit(out)
 
-    async def _one(self, out: list[Any]) -> list[Any]:
+    async def _one(self) -> list[Any]:
         item = next(self._rest)
         try:
             result = self._fn(item)
             if self._awaits is None:
                 self._awaits = isawaitable(result)
-            if isawaitable(result):
+            if type(result) is CoroutineType or isawaitable(result):
                 result = await result
         except Exception as error:  # noqa: BLE001
             if (failure := await self._let_go(error)) is not None:
-                return self._fail(failure, self._position(), out)
-            return out
+                return self._fail(failure, self._position(), [])
+            return []
         except BaseException:
             self._break(self._position())
             raise
-        self._keep(item, result, out)
-        return self._emit(out)
+        return self._emit(self._meaning(item, result))
 
     async def _let_go(self, error: Exception) -> Exception | None:
         item = self._items[-1 - length_hint(self._rest)]
@@ -84,8 +84,8 @@ class _PerItem(Step):
         """Call the plain function for these items."""
 
     @abstractmethod
-    def _keep(self, item: Any, result: Any, out: list[Any]) -> None:
-        """Put into `out` what one result means."""
+    def _meaning(self, item: Any, result: Any) -> list[Any]:
+        """Return what is handed on for one result."""
 
 
 class Map(_PerItem):
@@ -94,8 +94,8 @@ class Map(_PerItem):
         for item in items:
             append(fn(item))
 
-    def _keep(self, item: Any, result: Any, out: list[Any]) -> None:  # noqa: ARG002
-        out.append(result)
+    def _meaning(self, item: Any, result: Any) -> list[Any]:  # noqa: ARG002
+        return [result]
 
 
 class Filter(_PerItem):
@@ -105,6 +105,5 @@ class Filter(_PerItem):
             if fn(item):
                 append(item)
 
-    def _keep(self, item: Any, result: Any, out: list[Any]) -> None:
-        if result:
-            out.append(item)
+    def _meaning(self, item: Any, result: Any) -> list[Any]:
+        return [item] if result else []

@@ -5,9 +5,9 @@ come, take items from it and hand results to whoever pulls. What this stage hold
 
 - at most `concurrency` items that wait for a worker, beside the list in the feeder's hands;
 - at most `concurrency` calls in flight;
-- at most `concurrency` results that wait to be pulled; kept in order, as many again behind a
-  slow head: the worker with ticket t does not begin before t is within twice the concurrency
-  of the results handed over.
+- at most `concurrency` results that wait to be pulled;
+- in order, beside those, what waits behind a slow head: the worker with ticket t does not
+  begin before t is within twice the concurrency of the results handed over.
 
 An error ends the stage at its item's place: in order after all results before it, unordered
 at once; calls in flight are cancelled when the run is left. Nothing is begun after an error.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from penstock.errors import Closed
 from penstock.queues import Queue
 
@@ -39,6 +41,8 @@ class Link:
         except Closed:
             pass
         if self._error is not None:
+            # A cancel that has ended the sender may be on its way to this task too: it goes first.
+            await checkpoint()
             raise self._error
         return None
 

@@ -9,10 +9,11 @@ sees is the first cause and not a group of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -45,26 +46,38 @@ class Run(Generic[T]):
         self._tail = steps[-1]
         self._sink = sink
         self._group: TaskGroup | None = None
-        self._items: Iterator[Any] = iter(())
+        self._items: Iterator[T] = iter(())
+        self._generators: list[AsyncGenerator[T]] = []
         self._fairness = Fairness()
         self._pulling = False
         self._state = "new"
         self._began = 0.0
         self._took = 0.0
 
-    def __aiter__(self) -> Run[T]:
-        return self
+    def __aiter__(self) -> AsyncIterator[T]:
+        # A generator hands on an item in half the time of a coroutine. It holds nothing: the
+        # items are in `_items`, and `__aexit__` closes it, so nothing is left to its finaliser.
+        generator = self._each()
+        self._generators.append(generator)
+        return generator
+
+    async def _each(self) -> AsyncGenerator[T]:
+        while True:
+            for item in self._items:
+                yield item
+            items = await self.take()
+            if items is None:
+                return
+            self._items = iter(items)
 
     async def __anext__(self) -> T:
-        for item in self._items:
-            return cast("T", item)
         while True:
+            for item in self._items:
+                return item
             items = await self.take()
             if items is None:
                 raise StopAsyncIteration
-            if items:
-                self._items = iter(items)
-                return cast("T", next(self._items))
+            self._items = iter(items)
 
     async def take(self, want: int = EVERYTHING) -> list[T] | None:
         """Return the next items as a list, as many as are ready at once, or None at the end."""
@@ -162,6 +175,7 @@ class Run(Generic[T]):
         try:
             await self._leave_group(kind, error, traceback)
         finally:
+            await self._close_generators()
             failure = await self._close_steps()
             self._took = perf_counter() - self._began
             self._state = "closed"
@@ -187,6 +201,12 @@ class Run(Generic[T]):
             return
         if cause is not error:
             raise cause
+
+    async def _close_generators(self) -> None:
+        for generator in self._generators:
+            # One that another task is waiting in ends by the `Closed` which that wait raises.
+            with suppress(RuntimeError):
+                await generator.aclose()
 
     async def _close_steps(self) -> Exception | None:
         """Close every stage, whatever one of them raises; return the first error."""

@@ -100,10 +100,11 @@ class CallableSink(Sink):
                 else:
                     await self._one(next(rest))
         except Exception as error:
-            locate(error, f"sink {self.name}", self.tally.items_in - length_hint(rest))
+            position = self.tally.items_in - length_hint(rest)
+            self.tally.items_out = position - 1
+            locate(error, f"sink {self.name}", position)
             raise
-        finally:
-            self.tally.items_out = self.tally.items_in - length_hint(rest)
+        self.tally.items_out = self.tally.items_in
 
     async def _one(self, item: Any) -> None:
         result = self._fn(item)
@@ -162,7 +163,7 @@ class FileSink(Sink):
         tally.items_in += len(items)
         for item in items:
             try:
-                data = item.encode(self._encoding) if isinstance(item, str) else bytes(item)
+                data = self._encoded(item)
             except (TypeError, ValueError) as error:
                 locate(error, f"sink {self.name}", tally.items_out + 1)
                 raise
@@ -171,6 +172,12 @@ class FileSink(Sink):
             tally.items_out += 1
             if self._parts_bytes >= _BLOCK:
                 await self._flush()
+
+    def _encoded(self, item: Any) -> bytes:
+        if isinstance(item, str):
+            return item.encode(self._encoding)
+        # Not bytes(item): that makes n zeros of a number n.
+        return item if isinstance(item, bytes) else bytes(memoryview(item))
 
     async def close(self) -> None:
         await self._flush()

@@ -79,7 +79,9 @@ class Stream(Generic[T]):
         self._run: Run[T] | None = None
 
     @staticmethod
-    def from_iterable(items: Iterable[U] | AsyncIterable[U], *, chunk_size: int = 256) -> Stream[U]:
+    def from_iterable(
+        items: Iterable[U] | AsyncIterable[U], *, chunk_size: int = 1024
+    ) -> Stream[U]:
         """Begin with what an iterable or an async iterable gives.
 
         At most `chunk_size` items of an iterable are taken at once, fewer at first and whenever
@@ -193,9 +195,10 @@ class Stream(Generic[T]):
         `fn` is taken as async if it is a coroutine function or its first result is awaitable.
         With `concurrency` above 1 up to so many async calls are in flight; results keep the
         items' order, or with `ordered=False` come as they are ready. At most `concurrency` items
-        wait before the calls and `concurrency` results behind them (as many again behind a slow
-        first one, in order). A sync `fn` runs in the loop's thread, one call at a time: send
-        heavy work to a pool, `map(partial(pool.run, fn), concurrency=4)`.
+        wait for their call and as many results to be taken; to keep order, at most twice as many
+        calls have begun whose turn to be handed on has not come. A sync `fn` runs in the loop's
+        thread, one call at a time: send heavy work to a pool,
+        `map(partial(pool.run, fn), concurrency=4)`.
 
         `on_error` decides about an item whose call raises an `Exception`: `"stop"` ends the run
         with that error, `"skip"` drops the item, a callable (sync or async) is given the item
