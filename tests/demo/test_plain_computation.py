@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-import zipfile
 from collections import defaultdict
 from functools import cache
 from statistics import median_low

@@ -8,7 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from ..errors import PenstockError
+from penstock.errors import PenstockError
+
 from .failures import DemoError, require_packages
 
 __all__ = ("add_arguments", "main")
@@ -55,10 +56,10 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         _run(arguments)
     except (DemoError, PenstockError) as error:
-        print(_line(error), file=sys.stderr)  # noqa: T201
+        print(_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("penstock demo: interrupted: nothing was written", file=sys.stderr)  # noqa: T201
+        print("penstock demo: interrupted: nothing was written", file=sys.stderr)
         return 130
     return 0
 

@@ -142,6 +142,8 @@ class Parser:
         return text.split(",") if lines else []
 
     def _convert(self, fields: Sequence[str], rows: int) -> Batch:
+        if len(fields) != rows * self._width:
+            raise ValueError(f"{len(fields)} fields, not {rows * self._width}")
         block: Batch = np.zeros(rows, RECORD)
         if not rows:
             return block
@@ -176,8 +178,6 @@ class Parser:
                 continue
             try:
                 row = _split(line.rstrip("\r"))
-                if len(row) != self._width:
-                    raise ValueError(f"{len(row)} fields, not {self._width}")
                 self._convert(row, 1)
             except ValueError as error:
                 self._report(self._number(number), str(error), line)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from .analysis import analyse
-from .batches import BATCH_ROWS, RECORD, join
+from .batches import BATCH_ROWS, join
 from .data import flights_file, read_airlines, read_reference
 from .findings import find
 from .parse import Parser
+from .progress import Show
 from .quarantine import Quarantine
 from .recovery import Recovery, best_recovery
-from .progress import Show
 from .run import Run, Sample
 from .sampler import Sampler
 from .statistics import ENTRY, merge

@@ -94,7 +94,7 @@ class _Lines:
             return
         self._due = sample.seconds + 1.0
         memory = "" if sample.memory is None else f", {megabytes(sample.memory)} of memory"
-        print(  # noqa: T201
+        print(
             f"penstock demo: {percent(sample.read / self._total, 0)} read, "
             f"{integer(sample.lines)} lines parsed, {integer(sample.analysed)} flights analysed, "
             f"{rate(sample.lines / sample.seconds)} lines/s{memory}",
