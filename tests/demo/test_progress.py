@@ -13,19 +13,19 @@ from penstock.demo.run import Sample
 SHOW = """
 from penstock.demo.progress import shown_progress
 from penstock.demo.run import Sample
-with shown_progress(1_000_000, quiet=False) as show:
-    show(Sample(0.5, 500_000, 2_000, 1_000, None, 0, 0))
-    show(Sample(1.0, 1_000_000, 4_000, 4_000, None, 0, 0))
+with shown_progress(quiet=False) as show:
+    show(Sample(0.5, 500_000, 1_000_000, 2_000, 1_000, None, 0, 0))
+    show(Sample(1.0, 1_000_000, 1_000_000, 4_000, 4_000, None, 0, 0))
 """
 
 
 def samples(count):
     for n in range(1, count + 1):
-        yield Sample(n / 10, n * 10_000, n * 1000, n * 500, 80_000_000, 0, 1)
+        yield Sample(n / 10, n * 10_000, 1_000_000, n * 1000, n * 500, 80_000_000, 0, 1)
 
 
 def test_a_line_a_second_when_it_is_no_terminal(capfd):
-    with shown_progress(1_000_000, quiet=False) as show:
+    with shown_progress(quiet=False) as show:
         for sample in samples(35):
             show(sample)
     out, err = capfd.readouterr()
@@ -39,7 +39,7 @@ def test_a_line_a_second_when_it_is_no_terminal(capfd):
 
 
 def test_quiet_says_nothing(capfd):
-    with shown_progress(1_000_000, quiet=True) as show:
+    with shown_progress(quiet=True) as show:
         for sample in samples(35):
             show(sample)
     assert capfd.readouterr() == ("", "")

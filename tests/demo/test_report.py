@@ -62,7 +62,7 @@ def run_of(table, batch, **changes):
         "utilisation": 0.25,
         "stages": (Stage("parse", "block", 3, 0.001, 0.002, 0.003, 0.004),),
         "samples": tuple(
-            Sample(n / 10, n * 100, n, n, 50_000_000 + n, n % 3, n % 2) for n in range(16)
+            Sample(n / 10, n * 100, 1600, n, n, 50_000_000 + n, n % 3, n % 2) for n in range(16)
         ),
     }
     return Run(**{**values, **changes})
@@ -72,7 +72,7 @@ def run_of(table, batch, **changes):
 def run(header, line):
     parser = Parser("x", pytest.fail)
     block = parser([header, line(dep_delay=50, arr_delay=40), line(hour=7), line(dest="SJU")])
-    batch, table = analyse(block, read_reference())
+    batch, table, _ = analyse(block, read_reference())
     return run_of(table, batch)
 
 
@@ -113,8 +113,8 @@ def test_a_run_over_no_flights_has_a_page_too(run):
 
 def test_flights_that_never_arrived_have_a_page_too(header, line):
     block = Parser("x", pytest.fail)([header, line(arr_delay="NA", dep_delay="NA")])
-    batch, table = analyse(block, read_reference())
-    assert_sound(page(run_of(table, batch, samples=(Sample(0.0, 0, 0, 0, None, 0, 0),))))
+    batch, table, _ = analyse(block, read_reference())
+    assert_sound(page(run_of(table, batch, samples=(Sample(0.0, 0, 0, 0, 0, None, 0, 0),))))
 
 
 def test_every_class_that_is_drawn_has_a_style(run):

@@ -55,11 +55,16 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the demo: 0 when it went through, 2 with one line on stderr, 130 after Ctrl-C."""
     try:
         _run(arguments)
-    except (DemoError, PenstockError) as error:
+    except BrokenPipeError:
+        raise  # whoever reads stdout has gone; not a failure of the run
+    except (DemoError, PenstockError, OSError) as error:
         print(_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("penstock demo: interrupted: nothing was written", file=sys.stderr)
+        print(
+            "penstock demo: interrupted: nothing was written hint: run it again, it starts afresh",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -90,7 +95,7 @@ def _run(arguments: argparse.Namespace) -> None:
     check_writable(arguments.report, "--report")
     check_writable(quarantine, "--quarantine")
     source = flights_file(arguments.data)
-    with shown_progress(source.stat().st_size, quiet=arguments.quiet) as show:
+    with shown_progress(quiet=arguments.quiet) as show:
         run = work_through(Settings(source, quarantine, workers), show)
     with Output(arguments.report) as file:
         file.write(page(run))
@@ -101,14 +106,13 @@ def _run(arguments: argparse.Namespace) -> None:
         Console().print(closing_table(run, arguments.report))
 
 
-def _line(error: DemoError | PenstockError) -> str:
+def _line(error: DemoError | PenstockError | OSError) -> str:
     if isinstance(error, DemoError):
         return str(error)
-    hint = f" hint: {error.hint}" if error.hint else ""
-    return " ".join(f"penstock demo: {error}{hint}".split())
-
-
-if __name__ == "__main__":
-    _parser = argparse.ArgumentParser(prog="python -m penstock.demo.command")
-    add_arguments(_parser)
-    raise SystemExit(main(_parser.parse_args()))
+    if isinstance(error, PenstockError):
+        what, hint = str(error), error.hint or "report it if it comes again"
+    else:
+        reason = (error.strerror or str(error)).lower()
+        what = reason if error.filename is None else f"{error.filename}: {reason}"
+        hint = "make room or choose another path, and run it again"
+    return " ".join(f"penstock demo: {what} hint: {hint}".split())
