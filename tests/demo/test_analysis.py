@@ -20,7 +20,7 @@ def reference():
 @pytest.fixture
 def batch(header, line):
     def of(*changes):
-        return Parser("x", pytest.fail)([header, *(line(**change) for change in changes)])
+        return Parser("x", pytest.fail).parse([header, *(line(**change) for change in changes)])
 
     return of
 

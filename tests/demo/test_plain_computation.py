@@ -141,7 +141,7 @@ def test_any_small_file_in_any_split(header, line, items, block, size):
     kept = []
     parser = Parser("x", lambda number, reason, text: kept.append(text))
     blocks = [
-        parser(lines)
+        parser.parse(lines)
         for lines in (
             [header, *texts][start : start + block] for start in range(0, len(texts) + 1, block)
         )

@@ -71,7 +71,7 @@ def run_of(table, batch, **changes):
 @pytest.fixture
 def run(header, line):
     parser = Parser("x", pytest.fail)
-    block = parser([header, line(dep_delay=50, arr_delay=40), line(hour=7), line(dest="SJU")])
+    block = parser.parse([header, line(dep_delay=50, arr_delay=40), line(hour=7), line(dest="SJU")])
     batch, table, _ = analyse(block, read_reference())
     return run_of(table, batch)
 
@@ -112,7 +112,7 @@ def test_a_run_over_no_flights_has_a_page_too(run):
 
 
 def test_flights_that_never_arrived_have_a_page_too(header, line):
-    block = Parser("x", pytest.fail)([header, line(arr_delay="NA", dep_delay="NA")])
+    block = Parser("x", pytest.fail).parse([header, line(arr_delay="NA", dep_delay="NA")])
     batch, table, _ = analyse(block, read_reference())
     assert_sound(page(run_of(table, batch, samples=(Sample(0.0, 0, 0, 0, 0, None, 0, 0),))))
 

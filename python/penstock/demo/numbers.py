@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.metrics import Metrics
+from penstock.metrics import HistogramSnapshot, MeasurementSnapshot, Metrics
 from penstock.streams import RunStatistics
 from penstock.workers import WorkerPool
 
@@ -10,25 +10,25 @@ from .run import Sample, Stage
 
 __all__ = ("Numbers",)
 
-# Measurement → what one call of it works on.
+# Instrument → the stage's name, and what one call of it works on.
 _STAGES = {
-    "parse": "block of lines",
-    "join": "batch",
-    "hand over": "batch, there and back",
-    "analyse": "batch, in the worker",
-    "merge": "batch's table",
+    "parse": ("parse", "block of lines"),
+    "join": ("join", "batch"),
+    "hand_over": ("hand over", "batch, both ways"),
+    "analyse": ("analyse", "batch, in the worker"),
+    "merge": ("merge", "batch's table"),
 }
 
 
 class Numbers:
     """The run's own instruments, apart from those of the process.
 
-    `measure(name, fn, *args)` calls a function, sync or async, and records how long it took.
+    `measured(name)` decorates a function, sync or async, so that every call of it is timed.
     """
 
     def __init__(self) -> None:
         self._metrics = Metrics()
-        self.measure = self._metrics.measure
+        self.measured = self._metrics.measured
         self._in_worker = self._metrics.histogram("analyse")
         self._flights = self._metrics.counter("flights_analysed")
         self._queued = self._metrics.gauge("batches_queued")
@@ -68,9 +68,9 @@ class Numbers:
     def stages(self) -> tuple[Stage, ...]:
         """Percentiles of every stage that ran."""
         snapshot = self._metrics.snapshot()
-        found = ((name, unit, snapshot[name]) for name, unit in _STAGES.items())
-        return tuple(
-            Stage(name, unit, seen.count, seen.p50, seen.p90, seen.p99, seen.max)
-            for name, unit, seen in found
-            if seen.count
-        )
+        stages = []
+        for instrument, (name, unit) in _STAGES.items():
+            seen = snapshot.get(instrument)
+            if isinstance(seen, (MeasurementSnapshot, HistogramSnapshot)) and seen.count:
+                stages.append(Stage(name, unit, seen.count, seen.p50, seen.p90, seen.p99, seen.max))
+        return tuple(stages)

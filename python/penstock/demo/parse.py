@@ -79,7 +79,8 @@ class Parser:
         self._lost: list[int] = []
         self.bad = 0
 
-    def __call__(self, lines: Sequence[str]) -> Batch:
+    def parse(self, lines: Sequence[str]) -> Batch:
+        """The good ones of the next lines as records; the header is none of them."""
         first = self._given + 1
         self._given += len(lines)
         if lines and not self._width:

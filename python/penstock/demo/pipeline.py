@@ -62,6 +62,7 @@ def work_through(settings: Settings, show: Show) -> Run:
 async def _work_through(settings: Settings, show: Show) -> Run:
     started = datetime.now().astimezone()
     numbers = Numbers()
+    measured = numbers.measured
     table = np.zeros(0, ENTRY)
     best: Recovery | None = None
     sizes: list[int] = []
@@ -69,25 +70,18 @@ async def _work_through(settings: Settings, show: Show) -> Run:
     with Quarantine(settings.quarantine) as quarantine:
         parser = Parser(str(settings.source), quarantine.add)
         pool = WorkerPool(settings.workers, preload=("penstock.demo.analysis",), name="demo")
+        in_worker = partial(pool.run, partial(analyse, reference=read_reference()))
         stream = (
             Stream.from_file(settings.source)
             .lines(encoding="utf-8-sig", on_error=partial(_lose, parser))
             .batch(settings.block_lines)
-            .map(partial(numbers.measure, "parse", parser))
+            .map(measured("parse")(parser.parse))
             .batch(settings.batch_rows // settings.block_lines)
-            .map(partial(numbers.measure, "join", join))
-            .map(
-                partial(
-                    numbers.measure,
-                    "hand over",
-                    pool.run,
-                    partial(analyse, reference=read_reference()),
-                ),
-                concurrency=settings.workers,
-                # The table is the same in any order, so none has to wait for another.
-                ordered=False,
-            )
+            .map(measured("join")(join))
+            # The table is the same in any order, so no batch has to wait for another.
+            .map(measured("hand_over")(in_worker), concurrency=settings.workers, ordered=False)
         )
+        add_up = measured("merge")(merge)
 
         def look(seconds: float, memory: int | None) -> Sample:
             return numbers.sample(seconds, memory, parser.lines, stream.statistics(), pool)
@@ -98,7 +92,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
                     numbers.analysed(len(batch), seconds)
                     sizes.append(batch.nbytes)
                     best = max(filter(None, (best, best_recovery(batch))), default=None)
-                    table = numbers.measure("merge", merge, table, part)
+                    table = add_up(table, part)
             _check_whole(parser, settings.source)
             findings = find(table)
             statistics = pool.statistics()

@@ -44,11 +44,10 @@ class _Rate(TextColumn):
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description:<8}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=36),
         TextColumn("{task.fields[amount]}", justify="right"),
         _Rate(),
         console=Console(stderr=True),
-        expand=True,
     )
 
 
@@ -70,13 +69,14 @@ class _Bars:
             f"{megabytes(round(sample.read / seconds))}/s",
         )
         # How many lines there will be is known at the end only; what has been read gives a guess.
-        lines = max(sample.lines, 1) / max(read, 1e-9)
+        # A line is a flight, but for the header.
+        flights = max(sample.lines - 1, 1) / max(read, 1e-9)
         for task, count, unit in (
             (self._parsed, sample.lines, "lines"),
             (self._analysed, sample.analysed, "flights"),
         ):
             self._update(
-                task, count / lines, f"{integer(count)} {unit}", f"{rate(count / seconds)}/s"
+                task, count / flights, f"{integer(count)} {unit}", f"{rate(count / seconds)}/s"
             )
 
     def _update(self, task: TaskID, share: float, amount: str, speed: str) -> None:

@@ -83,7 +83,7 @@ def timeline(quantity: Line, *, most: float | None = None) -> str:
     ]
     return plot.chart(
         f"{quantity.name} over time, {quantity.unit}",
-        *plot.left_axis(y, quantity.word, 4),
+        *plot.left_axis(y, quantity.word, 4, whole=True),
         *plot.bottom_axis(x, "{:g}".format, "seconds since the start"),
         polyline(area, f"area {quantity.style}", closed=True),
         polyline(outline, f"line {quantity.style}"),

@@ -61,7 +61,7 @@ class Scale:
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten within low and high, `about` as many."""
     if not (isfinite(low) and isfinite(high)) or high <= low:
-        return [low]
+        return [float(low)]
     rough = (high - low) / max(about, 1)
     power = 10.0 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -88,10 +88,12 @@ class Plot:
         """A scale from bottom to top."""
         return Scale(low, high, self.height - self.bottom, self.top)
 
-    def left_axis(self, scale: Scale, word: Word, about: int) -> list[str]:
-        """Rules across the field with their values at the left."""
+    def left_axis(self, scale: Scale, word: Word, about: int, *, whole: bool = False) -> list[str]:
+        """Rules across the field with their values at the left; `whole` marks integers only."""
         parts: list[str] = []
         for tick in scale.ticks(about):
+            if whole and not tick.is_integer():
+                continue
             place = scale(tick)
             style = "zero" if tick == 0 else "grid"
             parts += (
