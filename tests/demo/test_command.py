@@ -128,6 +128,18 @@ def test_a_directory(untouched, tmp_path):
     assert_refused(demo(untouched, "--data", tmp_path), tmp_path, "is a directory")
 
 
+def test_a_device(untouched):
+    assert_refused(demo(untouched, "--data", "/dev/zero"), "/dev/zero", "not a regular file")
+
+
+def test_a_zip_of_several_files(untouched, tmp_path):
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "x")
+        archive.writestr("b.csv", "y")
+    assert_refused(demo(untouched, "--data", path), path, "2 files", "a.csv, b.csv")
+
+
 def test_an_empty_file(untouched, tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
@@ -171,9 +183,24 @@ def test_no_workers(untouched, count):
     assert_refused(demo(untouched, "--workers", count), f"--workers {count}")
 
 
+def test_too_many_workers(untouched):
+    assert_refused(demo(untouched, "--workers", "100000"), "100000")
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(untouched):
     done = demo(untouched, "--report", "none/report.html")
     assert_refused(done, "none/report.html", "cannot be written", "--report")
+
+
+def test_an_empty_report_path(untouched):
+    assert_refused(demo(untouched, "--report", ""), "is a directory", "--report")
+
+
+def test_the_data_is_not_overwritten_by_the_report(untouched, flights):
+    path = flights(3)
+    before = path.read_bytes()
+    assert_refused(demo(untouched, "--data", path, "--report", path), path, "--report")
+    assert path.read_bytes() == before
 
 
 def test_a_report_that_is_a_directory(untouched, tmp_path):

@@ -91,10 +91,10 @@ def _run(arguments: argparse.Namespace) -> None:
     from .report import page
     from .table import closing_table
 
-    quarantine = arguments.quarantine or arguments.report.with_name("quarantine.csv")
-    check_writable(arguments.report, "--report")
-    check_writable(quarantine, "--quarantine")
     source = flights_file(arguments.data)
+    quarantine = arguments.quarantine or arguments.report.parent / "quarantine.csv"
+    check_writable(arguments.report, "--report", source)
+    check_writable(quarantine, "--quarantine", source, arguments.report)
     with shown_progress(quiet=arguments.quiet) as show:
         run = work_through(Settings(source, quarantine, workers), show)
     with Output(arguments.report) as file:

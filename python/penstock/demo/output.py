@@ -41,10 +41,18 @@ class Output:
             self._temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path, option: str) -> None:
-    """Refuse `path` now if a file could not be put there at the end of the run."""
+def check_writable(path: Path, option: str, *others: Path) -> None:
+    """Refuse `path` now if a file could not be put there at the end of the run.
+
+    Nor may it be one of `others`, or something that is no file: /dev/null would be replaced.
+    """
+    hint = f"name another file with {option}"
     if path.is_dir():
         raise DemoError(str(path), "is a directory", f"name a file with {option}")
+    if path.exists() and not path.is_file():
+        raise DemoError(str(path), "is not a regular file", hint)
+    if any(path.resolve() == other.resolve() for other in others):
+        raise DemoError(str(path), f"is used already, and {option} would replace it", hint)
     try:
         handle, probe = _temporary(path)
     except OSError as error:
