@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.errors import PenstockError
@@ -62,7 +65,8 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "penstock demo: interrupted: nothing was written hint: run it again, it starts afresh",
+            "penstock demo: interrupted: stopped before its end "
+            "hint: run it again, it starts afresh",
             file=sys.stderr,
         )
         return 130
@@ -81,15 +85,16 @@ def _run(arguments: argparse.Namespace) -> None:
             "give 1 or more, or leave it out for one per CPU",
         )
     # Only now: these need the packages that were just looked for.
-    from rich.console import Console
+    with _interrupts_held():
+        from rich.console import Console
 
-    from .data import flights_file
-    from .figures import figures
-    from .output import Output, check_writable
-    from .pipeline import Settings, work_through
-    from .progress import shown_progress
-    from .report import page
-    from .table import closing_table
+        from .data import flights_file
+        from .figures import figures
+        from .output import Output, check_writable
+        from .pipeline import Settings, work_through
+        from .progress import shown_progress
+        from .report import page
+        from .table import closing_table
 
     source = flights_file(arguments.data)
     quarantine = arguments.quarantine or arguments.report.parent / "quarantine.csv"
@@ -104,6 +109,16 @@ def _run(arguments: argparse.Namespace) -> None:
         print()
     else:
         Console().print(closing_table(run, arguments.report))
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait: inside numpy's import it comes out as a RuntimeError, not as itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _line(error: DemoError | PenstockError | OSError) -> str:
