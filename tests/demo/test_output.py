@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -45,12 +46,22 @@ def test_paths_that_cannot_be_written_are_named(tmp_path):
         (tmp_path, "is a directory"),
         (tmp_path / "none" / "report.html", "no such file or directory"),
         (tmp_path / "file" / "report.html", "not a directory"),
+        (Path("/dev/null"), "is not a regular file"),
     ):
         with pytest.raises(DemoError) as caught:
             check_writable(path, "--report")
         assert caught.value.what == str(path)
         assert why in caught.value.why
         assert "--report" in caught.value.hint
+
+
+def test_a_file_that_is_used_is_not_replaced(tmp_path):
+    data = tmp_path / "flights.csv"
+    data.touch()
+    (tmp_path / "link").symlink_to(data)
+    for path in (data, tmp_path / "link", tmp_path / "." / "flights.csv"):
+        with pytest.raises(DemoError, match="is used already"):
+            check_writable(path, "--report", data)
 
 
 def test_no_bad_line_no_quarantine(tmp_path):

@@ -20,6 +20,8 @@ from penstock.demo.batches import join
 from penstock.demo.data import flights_file, read_reference
 from penstock.demo.findings import find
 from penstock.demo.parse import Parser
+from penstock.demo.pipeline import Settings, work_through
+from penstock.demo.recovery import Recovery
 from penstock.demo.statistics import ENTRY, merge
 
 
@@ -139,7 +141,7 @@ def test_any_small_file_in_any_split(header, line, items, block, size):
     kept = []
     parser = Parser("x", lambda number, reason, text: kept.append(text))
     blocks = [
-        parser(lines)
+        parser.parse(lines)
         for lines in (
             [header, *texts][start : start + block] for start in range(0, len(texts) + 1, block)
         )
@@ -150,3 +152,42 @@ def test_any_small_file_in_any_split(header, line, items, block, size):
     good = [text for text, item in zip(texts, items, strict=True) if not isinstance(item, str)]
     assert kept == [item for item in items if isinstance(item, str) and item]
     assert_equal(find(table), [header, *good])
+
+
+def test_small_batches_through_workers(header, line, tmp_path):
+    """Twenty batches of five lines by two workers: what comes back is put together rightly."""
+    lines = [line(arr_delay=n % 7, hour=n % 24, flight=n, tailnum=f"N{n % 9}") for n in range(99)]
+    path = tmp_path / "flights.csv"
+    path.write_text("\n".join([header, *lines]))
+    settings = Settings(path, tmp_path / "quarantine.csv", 2, block_lines=5, batch_rows=5)
+    run = work_through(settings, lambda _: None)
+    assert run.batches == 20
+    assert run.lines == 100
+    assert_equal(run.findings, [header, *lines])
+
+
+@pytest.mark.timeout(180)
+def test_the_whole_year(tmp_path):
+    source = flights_file(None)
+    run = work_through(Settings(source, tmp_path / "quarantine.csv", 2), lambda _: None)
+    with zipfile.ZipFile(source) as archive, archive.open("flights.csv") as member:
+        assert_equal(run.findings, io.TextIOWrapper(member, newline=""))
+    assert run.findings.flights == 336_776
+    assert run.findings.without_departure == 8_255
+    assert run.findings.arrivals.count == 327_346
+    assert run.findings.arrivals.mean == 6.89537675731489
+    assert run.recovery == Recovery(109, "2013-06-13", "EV", 4377, "EWR-JAX")
+    assert run.quarantined == 0
+    assert run.largest_batch >= 10_000_000
+    assert 0 < run.largest_stream < 4096
+    assert {stage.name for stage in run.stages} == {
+        "parse",
+        "join",
+        "hand over",
+        "analyse",
+        "merge",
+    }
+    assert len(run.samples) >= run.seconds * 5
+    assert any(sample.busy for sample in run.samples)
+    if run.peak_memory is not None:
+        assert run.peak_memory < 300_000_000

@@ -40,7 +40,7 @@ def test_ticks_lie_within(low, span):
 
 
 def test_text_and_attributes_are_escaped():
-    assert element("text", text="<a> & b", class_="x", stroke_width=2, id='"') == (
+    assert element("text", words="<a> & b", class_="x", stroke_width=2, id='"') == (
         '<text class="x" stroke-width="2" id="&quot;">&lt;a&gt; &amp; b</text>'
     )
     assert element("rect", x=1) == '<rect x="1"/>'

@@ -6,6 +6,9 @@ batch by reference and takes batch and table back the same way.
 
 from __future__ import annotations
 
+import time
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,17 +16,32 @@ from .batches import MISSING, Batch
 from .data import Reference
 from .statistics import Kind, Table, merge, tabulate
 
-__all__ = ("EARTH_RADIUS_MILES", "analyse")
+__all__ = ("EARTH_RADIUS_MILES", "Analysed", "analyse")
 
 EARTH_RADIUS_MILES = 3958.7613  # mean radius, IUGG
 
 _HOURS = np.array([f"{hour:02}" for hour in range(24)], dtype="S2")
 
 
-def analyse(batch: Batch, reference: Reference) -> tuple[Batch, Table]:
-    """Return the batch with its computed columns filled, and the table of its statistics."""
+class Analysed(NamedTuple):
+    """A batch with its computed columns, its statistics, and how long both took."""
+
+    batch: Batch
+    table: Table
+    seconds: float
+
+
+def analyse(batch: Batch, reference: Reference) -> Analysed:
+    """Fill the computed columns and tabulate the statistics; a read-only batch is copied first."""
+    began = time.perf_counter()
     if not batch.flags.writeable:
         batch = batch.copy()
+    _compute(batch, reference)
+    table = _tabulate(batch)
+    return Analysed(batch, table, time.perf_counter() - began)
+
+
+def _compute(batch: Batch, reference: Reference) -> None:
     departure, arrival = batch["dep_delay"], batch["arr_delay"]
     flown = (departure != MISSING) & (arrival != MISSING)
     batch["made_up"] = np.where(flown, departure - arrival, MISSING)
@@ -33,13 +51,16 @@ def analyse(batch: Batch, reference: Reference) -> tuple[Batch, Table]:
     with np.errstate(divide="ignore", invalid="ignore"):
         batch["distance_error"] = (batch["great_circle"] - published) / published
 
+
+def _tabulate(batch: Batch) -> Table:
+    departure, arrival, published = batch["dep_delay"], batch["arr_delay"], batch["distance"]
     hour = _HOURS[batch["hour"]]
     route = _routes(batch)
     unknown = batch["tailnum"][~batch["tail_known"]]
     error = batch["distance_error"]
     compared = np.isfinite(error)
     millionths = np.where(compared, np.rint(np.where(compared, error, 0) * 1e6), MISSING)
-    table = merge(
+    return merge(
         tabulate(Kind.CARRIER_ARRIVAL, batch["carrier"], arrival),
         tabulate(Kind.CARRIER_DEPARTURE, batch["carrier"], departure),
         tabulate(Kind.HOUR_ARRIVAL, hour, arrival),
@@ -49,7 +70,6 @@ def analyse(batch: Batch, reference: Reference) -> tuple[Batch, Table]:
         tabulate(Kind.DISTANCE_ERROR, route, millionths.astype(np.int64)),
         tabulate(Kind.UNKNOWN_TAIL, unknown, np.zeros(len(unknown), np.int64)),
     )
-    return batch, table
 
 
 def _routes(batch: Batch) -> npt.NDArray[np.bytes_]:

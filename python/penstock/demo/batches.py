@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 __all__ = (
     "BATCH_ROWS",
+    "BLOCK_LINES",
     "COLUMNS",
     "COMPUTED",
     "INTEGERS",
@@ -29,6 +30,7 @@ __all__ = (
 Batch: TypeAlias = npt.NDArray[np.void]
 
 BATCH_ROWS = 65_536
+BLOCK_LINES = 4_096
 MISSING = -(2**31)
 LIMIT = 10**9
 
@@ -61,7 +63,9 @@ COLUMNS: tuple[str, ...] = (*INTEGERS, *TEXTS, "time_hour")
 RECORD = np.dtype(
     [
         *((name, np.int64) for name in INTEGERS),
-        ("time_hour", "M8[s]"),
+        # Seconds since 1970: numpy exports no buffer of an array with datetimes in it, so such a
+        # batch would be copied into the pickle stream.
+        ("time_hour", np.int64),
         ("great_circle", np.float64),  # miles
         ("distance_error", np.float64),  # (great circle - published) / published
         *((name, f"S{size}") for name, size in TEXTS.items()),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import PenstockError
+from penstock.errors import PenstockError
+
 from .failures import DemoError, require_packages
 
 __all__ = ("add_arguments", "main")
@@ -54,11 +58,17 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the demo: 0 when it went through, 2 with one line on stderr, 130 after Ctrl-C."""
     try:
         _run(arguments)
-    except (DemoError, PenstockError) as error:
-        print(_line(error), file=sys.stderr)  # noqa: T201
+    except BrokenPipeError:
+        raise  # whoever reads stdout has gone; not a failure of the run
+    except (DemoError, PenstockError, OSError) as error:
+        print(_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("penstock demo: interrupted: nothing was written", file=sys.stderr)  # noqa: T201
+        print(
+            "penstock demo: interrupted: stopped before its end "
+            "hint: run it again, it starts afresh",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -75,21 +85,22 @@ def _run(arguments: argparse.Namespace) -> None:
             "give 1 or more, or leave it out for one per CPU",
         )
     # Only now: these need the packages that were just looked for.
-    from rich.console import Console
+    with _interrupts_held():
+        from rich.console import Console
 
-    from .data import flights_file
-    from .figures import figures
-    from .output import Output, check_writable
-    from .pipeline import Settings, work_through
-    from .progress import shown_progress
-    from .report import page
-    from .table import closing_table
+        from .data import flights_file
+        from .figures import figures
+        from .output import Output, check_writable
+        from .pipeline import Settings, work_through
+        from .progress import shown_progress
+        from .report import page
+        from .table import closing_table
 
-    quarantine = arguments.quarantine or arguments.report.with_name("quarantine.csv")
-    check_writable(arguments.report, "--report")
-    check_writable(quarantine, "--quarantine")
     source = flights_file(arguments.data)
-    with shown_progress(source.stat().st_size, quiet=arguments.quiet) as show:
+    quarantine = arguments.quarantine or arguments.report.parent / "quarantine.csv"
+    check_writable(arguments.report, "--report", source)
+    check_writable(quarantine, "--quarantine", source, arguments.report)
+    with shown_progress(quiet=arguments.quiet) as show:
         run = work_through(Settings(source, quarantine, workers), show)
     with Output(arguments.report) as file:
         file.write(page(run))
@@ -100,14 +111,23 @@ def _run(arguments: argparse.Namespace) -> None:
         Console().print(closing_table(run, arguments.report))
 
 
-def _line(error: DemoError | PenstockError) -> str:
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait: inside numpy's import it comes out as a RuntimeError, not as itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _line(error: DemoError | PenstockError | OSError) -> str:
     if isinstance(error, DemoError):
         return str(error)
-    hint = f" hint: {error.hint}" if error.hint else ""
-    return " ".join(f"penstock demo: {error}{hint}".split())
-
-
-if __name__ == "__main__":
-    _parser = argparse.ArgumentParser(prog="python -m penstock.demo.command")
-    add_arguments(_parser)
-    raise SystemExit(main(_parser.parse_args()))
+    if isinstance(error, PenstockError):
+        what, hint = str(error), error.hint or "report it if it comes again"
+    else:
+        reason = (error.strerror or str(error)).lower()
+        what = reason if error.filename is None else f"{error.filename}: {reason}"
+        hint = "make room or choose another path, and run it again"
+    return " ".join(f"penstock demo: {what} hint: {hint}".split())

@@ -6,6 +6,7 @@ Flights may come from elsewhere (`--data`); airports and planes always come from
 from __future__ import annotations
 
 import csv
+import zipfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -44,7 +45,25 @@ def flights_file(data: Path | None) -> Path:
         raise DemoError(
             str(data), "does not exist", "check the path, or leave --data out for the packaged year"
         )
+    if not data.is_file():
+        raise DemoError(str(data), "is not a regular file", "write it to a file and name that")
+    if members := _members(data):
+        raise DemoError(
+            str(data),
+            f"is a zip of {len(members)} files",
+            f"unpack it and name one of {', '.join(members[:5])} with --data",
+        )
     return data
+
+
+def _members(data: Path) -> list[str]:
+    """The files in a zip of several; what is wrong with a broken one shows when it is read."""
+    try:
+        with zipfile.ZipFile(data) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError):
+        return []
+    return names if len(names) > 1 else []
 
 
 @dataclass(frozen=True, slots=True)

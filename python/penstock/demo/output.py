@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -20,12 +19,10 @@ class Output:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: TextIO
-        self._temporary = ""
+        self._temporary: Path
 
     def __enter__(self) -> TextIO:
-        handle, self._temporary = tempfile.mkstemp(
-            prefix=f".{self._path.name}.", suffix=".part", dir=self._path.parent
-        )
+        handle, self._temporary = _temporary(self._path)
         self._file = os.fdopen(handle, "w", encoding="utf-8", newline="")
         return self._file
 
@@ -38,19 +35,26 @@ class Output:
         try:
             self._file.close()
             if kind is None:
-                os.chmod(self._temporary, 0o666 & ~_umask())
-                os.replace(self._temporary, self._path)
+                self._temporary.chmod(0o666 & ~_umask())
+                self._temporary.replace(self._path)
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(self._temporary)
+            self._temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path, option: str) -> None:
-    """Refuse `path` now if a file could not be put there at the end of the run."""
+def check_writable(path: Path, option: str, *others: Path) -> None:
+    """Refuse `path` now if a file could not be put there at the end of the run.
+
+    Nor may it be one of `others`, or something that is no file: /dev/null would be replaced.
+    """
+    hint = f"name another file with {option}"
     if path.is_dir():
         raise DemoError(str(path), "is a directory", f"name a file with {option}")
+    if path.exists() and not path.is_file():
+        raise DemoError(str(path), "is not a regular file", hint)
+    if any(path.resolve() == other.resolve() for other in others):
+        raise DemoError(str(path), f"is used already, and {option} would replace it", hint)
     try:
-        handle, probe = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, probe = _temporary(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DemoError(
@@ -59,7 +63,13 @@ def check_writable(path: Path, option: str) -> None:
             f"name a file in a writable directory with {option}",
         ) from None
     os.close(handle)
-    os.unlink(probe)
+    probe.unlink()
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, so that renaming it never crosses a file system."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    return handle, Path(name)
 
 
 def _umask() -> int:

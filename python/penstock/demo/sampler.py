@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from .memory import proportional_set_size
 from .run import Sample
@@ -32,7 +33,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._watch, name="penstock-demo-sampler")
         self.samples: list[Sample] = []
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> Self:
         self._started = time.perf_counter()
         self._thread.start()
         return self

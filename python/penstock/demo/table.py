@@ -16,17 +16,20 @@ from .wording import duration, integer, megabytes, minutes, percent, rate
 __all__ = ("closing_table",)
 
 _SHOWN = 5
+_DAILY = 365
 
 
 def closing_table(run: Run, report: Path) -> Group:
-    """What a person reads when the run is over; at most 80 columns wide, in any width readable."""
+    """What a person reads when the run is over; made for 80 columns and more."""
+    found = run.findings
+    often = any(group.count >= _DAILY for group in found.arrivals_by_route)
     return Group(
         Text(),
         _totals(run),
-        *_titled("Carriers by mean arrival delay", _groups(_carriers(run))),
-        *_titled("Routes by mean arrival delay, from 365 flights", _groups(_routes(run))),
-        *_titled("Scheduled hours by mean arrival delay", _groups(_hours(run))),
-        *_titled("Stages", _stages(run.stages)),
+        *_groups("Carriers", _carriers(run)),
+        *_groups("Routes flown daily" if often else "Routes", _routes(run, _DAILY if often else 1)),
+        *_groups("Scheduled hours", _hours(run)),
+        *_titled("Stages, time per call", _stages(run.stages)),
         *_titled("The run", _run(run, report)),
     )
 
@@ -74,11 +77,10 @@ def _totals(run: Run) -> Table:
     return pairs
 
 
-def _groups(rows: list[tuple[str, Delays]]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column("", no_wrap=True, width=32)
-    for heading in ("flights", "mean", "median", "p90", "late"):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
+def _groups(title: str, rows: list[tuple[str, Delays]]) -> tuple[Text, Padding] | tuple[()]:
+    if not rows:
+        return ()
+    table = _columns("flights", "mean", "median", "p90", "15+ min")
     for name, delays in rows:
         table.add_row(
             name,
@@ -88,11 +90,19 @@ def _groups(rows: list[tuple[str, Delays]]) -> Table:
             minutes(delays.p90),
             percent(delays.late, 0),
         )
+    return _titled(f"{title}, the latest by mean arrival delay in minutes", table)
+
+
+def _columns(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("", no_wrap=True, width=32)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
     return table
 
 
 def _worst(groups: tuple[Delays, ...], least: int) -> list[Delays]:
-    enough = [group for group in groups if group.count >= least] or [g for g in groups if g.count]
+    enough = [group for group in groups if group.count >= least]
     return sorted(enough, key=lambda group: -group.mean)[:_SHOWN]
 
 
@@ -103,8 +113,8 @@ def _carriers(run: Run) -> list[tuple[str, Delays]]:
     ]
 
 
-def _routes(run: Run) -> list[tuple[str, Delays]]:
-    return [(group.name, group) for group in _worst(run.findings.arrivals_by_route, 365)]
+def _routes(run: Run, least: int) -> list[tuple[str, Delays]]:
+    return [(group.name, group) for group in _worst(run.findings.arrivals_by_route, least)]
 
 
 def _hours(run: Run) -> list[tuple[str, Delays]]:
@@ -112,10 +122,7 @@ def _hours(run: Run) -> list[tuple[str, Delays]]:
 
 
 def _stages(stages: tuple[Stage, ...]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column("", no_wrap=True, width=32)
-    for heading in ("calls", "p50", "p90", "p99", "max"):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
+    table = _columns("calls", "p50", "p90", "p99", "max")
     for stage in stages:
         times = (stage.p50, stage.p90, stage.p99, stage.greatest)
         table.add_row(
@@ -137,8 +144,8 @@ def _run(run: Run, report: Path) -> Table:
     pairs.add_row(
         "batches",
         str(run.batches),
-        f"of {megabytes(run.largest_batch)}, each handed over in at most "
-        f"{integer(run.largest_stream)} bytes of pickle",
+        f"of {megabytes(run.largest_batch)}; "
+        f"pickle stream at most {integer(run.largest_stream)} bytes",
     )
     pairs.add_row("report", "", str(report))
     return pairs
