@@ -1,0 +1,244 @@
+//! Sleeping and waking under loom. A lost wake shows as a deadlock, a lost item as an assertion.
+//!
+//! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
+#![cfg(penstock_loom)]
+
+use loom::{
+    model::Builder,
+    sync::{Arc, Notify},
+    thread,
+};
+use penstock_core::ring::{Handoff, Refusal, Unfinished, Wake, Woken};
+
+struct Sleeper {
+    bell: Notify,
+    need: usize,
+}
+
+impl Wake for Sleeper {
+    fn wake(&self) -> Woken {
+        self.bell.notify();
+        Woken::BySystemCall
+    }
+
+    fn need(&self) -> usize {
+        self.need
+    }
+}
+
+type Queue = Handoff<u32, Sleeper>;
+
+fn sleeper(need: usize) -> Arc<Sleeper> {
+    Arc::new(Sleeper {
+        bell: Notify::new(),
+        need,
+    })
+}
+
+fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.max_branches = 10_000;
+    builder.preemption_bound = Some(preemptions);
+    builder.check(body);
+}
+
+fn take_many(queue: &Queue, min: usize, max: usize) -> Result<Vec<u32>, Refusal> {
+    let mut out = Vec::new();
+    let mut in_front = false;
+    loop {
+        match queue.pop_many(min, max, &mut out) {
+            Ok(_) => return Ok(out),
+            Err(Refusal::Closed) => return Err(Refusal::Closed),
+            Err(Refusal::NotNow) => {}
+        }
+        let me = sleeper(min);
+        queue.enlist_getter(Arc::clone(&me), in_front);
+        let mut outcome = queue.pop_many(min, max, &mut out);
+        if outcome == Err(Refusal::NotNow) {
+            me.bell.wait();
+            outcome = queue.pop_many(min, max, &mut out);
+        }
+        queue.leave_getter(&me);
+        match outcome {
+            Ok(_) => return Ok(out),
+            Err(Refusal::Closed) => return Err(Refusal::Closed),
+            Err(Refusal::NotNow) => in_front = true,
+        }
+    }
+}
+
+fn take(queue: &Queue) -> u32 {
+    take_many(queue, 1, 1).unwrap()[0]
+}
+
+/// Waits to take, and is cancelled before it could.
+fn give_up(queue: &Queue) -> Option<u32> {
+    let me = sleeper(1);
+    queue.enlist_getter(Arc::clone(&me), false);
+    let item = queue.pop().ok();
+    queue.leave_getter(&me);
+    item
+}
+
+/// Is enlisted, perhaps woken, and cancelled with no further look.
+fn give_up_blindly(queue: &Queue) {
+    let me = sleeper(1);
+    queue.enlist_getter(Arc::clone(&me), false);
+    queue.leave_getter(&me);
+}
+
+fn give(queue: &Queue, mut item: u32) {
+    let mut in_front = false;
+    loop {
+        let me = sleeper(1);
+        queue.enlist_putter(Arc::clone(&me), in_front);
+        let mut outcome = queue.push(item);
+        if let Err((Refusal::NotNow, back)) = outcome {
+            me.bell.wait();
+            outcome = queue.push(back);
+        }
+        queue.leave_putter(&me);
+        match outcome {
+            Ok(()) => return,
+            Err((Refusal::NotNow, back)) => item = back,
+            Err((Refusal::Closed, _)) => panic!("nobody closed it"),
+        }
+        in_front = true;
+    }
+}
+
+fn beside(queue: &Arc<Queue>, body: impl FnOnce(&Queue) + 'static) -> thread::JoinHandle<()> {
+    let queue = Arc::clone(queue);
+    thread::spawn(move || body(&queue))
+}
+
+#[test]
+fn a_getter_does_not_sleep_beside_an_item() {
+    for capacity in [Some(1), None] {
+        model(3, move || {
+            let queue = Arc::new(Queue::new(capacity));
+            let giver = beside(&queue, |queue| queue.push(1).unwrap());
+            assert_eq!(take(&queue), 1);
+            giver.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_putter_does_not_sleep_beside_room() {
+    model(3, || {
+        let queue = Arc::new(Queue::new(Some(1)));
+        queue.push(1).unwrap();
+        let giver = beside(&queue, |queue| give(queue, 2));
+        assert_eq!(queue.pop().unwrap(), 1);
+        giver.join().unwrap();
+        assert_eq!(queue.pop().unwrap(), 2);
+    });
+}
+
+#[test]
+fn two_takers_and_two_givers_all_come_home() {
+    model(2, || {
+        let queue = Arc::new(Queue::new(Some(1)));
+        let giver = beside(&queue, |queue| give(queue, 1));
+        let taker = beside(&queue, |queue| {
+            take(queue);
+        });
+        give(&queue, 2);
+        take(&queue);
+        giver.join().unwrap();
+        taker.join().unwrap();
+        assert!(queue.is_empty());
+    });
+}
+
+#[test]
+fn a_cancelled_getter_passes_its_wake_on() {
+    model(3, || {
+        let queue = Arc::new(Queue::new(Some(2)));
+        let quitter = beside(&queue, give_up_blindly);
+        let taker = beside(&queue, |queue| assert_eq!(take(queue), 1));
+        queue.push(1).unwrap();
+        quitter.join().unwrap();
+        taker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_getter_that_leaves_with_an_item_passes_the_rest_on() {
+    model(2, || {
+        let queue = Arc::new(Queue::new(Some(2)));
+        let quitter = beside(&queue, |queue| {
+            if let Some(item) = give_up(queue) {
+                queue.push(item).unwrap();
+            }
+        });
+        let taker = beside(&queue, |queue| {
+            take(queue);
+        });
+        let mut items = vec![1, 2].into_iter();
+        assert_eq!(queue.push_many(&mut items), Ok(2));
+        quitter.join().unwrap();
+        taker.join().unwrap();
+        assert_eq!(queue.len(), 1);
+    });
+}
+
+#[test]
+fn a_getter_of_many_is_woken_when_there_are_enough() {
+    model(3, || {
+        let queue = Arc::new(Queue::new(Some(2)));
+        let giver = beside(&queue, |queue| queue.push(1).unwrap());
+        let taker = beside(&queue, |queue| {
+            assert_eq!(take_many(queue, 2, 2).unwrap().len(), 2)
+        });
+        queue.push(2).unwrap();
+        giver.join().unwrap();
+        taker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_close_reaches_every_getter_whatever_it_asked_for() {
+    model(3, || {
+        let queue = Arc::new(Queue::new(Some(3)));
+        let giver = beside(&queue, |queue| {
+            let _ = queue.push(1);
+        });
+        let taker = beside(&queue, |queue| match take_many(queue, 2, 2) {
+            Ok(items) => assert_eq!(items, [1]),
+            Err(refusal) => assert_eq!(refusal, Refusal::Closed),
+        });
+        queue.close();
+        giver.join().unwrap();
+        taker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_joiner_does_not_sleep_when_all_is_done() {
+    model(3, || {
+        let work = Arc::new(Unfinished::<Sleeper>::default());
+        let worker = {
+            let work = Arc::clone(&work);
+            thread::spawn(move || work.finish(1, || 2).unwrap())
+        };
+        let joiner = {
+            let work = Arc::clone(&work);
+            thread::spawn(move || {
+                while work.count(2) > 0 {
+                    let me = sleeper(1);
+                    work.enlist(Arc::clone(&me));
+                    if work.count(2) > 0 {
+                        me.bell.wait();
+                    }
+                    work.leave(&me);
+                }
+            })
+        };
+        work.finish(1, || 2).unwrap();
+        worker.join().unwrap();
+        joiner.join().unwrap();
+        assert!(work.finish(1, || 2).is_err());
+    });
+}
