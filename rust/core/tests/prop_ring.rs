@@ -43,7 +43,11 @@ struct Model {
 
 impl Model {
     fn refusal(&self) -> Refusal {
-        if self.closed { Refusal::Closed } else { Refusal::NotNow }
+        if self.closed {
+            Refusal::Closed
+        } else {
+            Refusal::NotNow
+        }
     }
 
     fn room(&self) -> usize {
@@ -61,7 +65,11 @@ impl Model {
 
 fn agree(capacity: usize, bounded: Option<usize>, steps: &[Step]) {
     let queue = Handoff::<u64, Nobody>::new(bounded);
-    let mut model = Model { items: VecDeque::new(), capacity, closed: false };
+    let mut model = Model {
+        items: VecDeque::new(),
+        capacity,
+        closed: false,
+    };
     let (mut next, mut popped) = (0, 0);
     for step in steps {
         match step {
@@ -187,7 +195,10 @@ fn history(capacity: Option<usize>) {
                 let mut next = 0;
                 while next < EACH {
                     let end = (next + next % 4 + 1).min(EACH);
-                    let mut items = (next..end).map(|n| (giver, n)).collect::<Vec<_>>().into_iter();
+                    let mut items = (next..end)
+                        .map(|n| (giver, n))
+                        .collect::<Vec<_>>()
+                        .into_iter();
                     while items.len() > 0 {
                         if queue.push_many(&mut items).is_err() {
                             thread::yield_now();
@@ -207,13 +218,23 @@ fn history(capacity: Option<usize>) {
         let got = taker.join().unwrap();
         for giver in 0..GIVERS {
             let own = got.iter().filter(|(by, _)| *by == giver).map(|(_, n)| *n);
-            assert!(own.is_sorted_by(|a, b| a < b), "a taker saw a giver's items out of order");
+            assert!(
+                own.is_sorted_by(|a, b| a < b),
+                "a taker saw a giver's items out of order"
+            );
         }
         all.extend(got);
     }
     all.sort_unstable();
-    let expected: Vec<_> = (0..GIVERS).flat_map(|g| (0..EACH).map(move |n| (g, n))).collect();
-    assert!(all == expected, "lost or doubled: {} of {} came out", all.len(), expected.len());
+    let expected: Vec<_> = (0..GIVERS)
+        .flat_map(|g| (0..EACH).map(move |n| (g, n)))
+        .collect();
+    assert!(
+        all == expected,
+        "lost or doubled: {} of {} came out",
+        all.len(),
+        expected.len()
+    );
 }
 
 #[test]

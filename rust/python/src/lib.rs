@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 
+mod ending;
 mod errors;
 mod hub;
 mod queue;
@@ -32,6 +33,7 @@ mod _native {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
         crate::queue::install_steps(module.py());
+        crate::ending::watch(module)?;
         Ok(())
     }
 }
