@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from .._native import Queue
+from penstock._native import Queue
+
 from .statistics import QueueStatistics
 
 if TYPE_CHECKING:

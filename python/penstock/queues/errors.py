@@ -2,6 +2,8 @@
 
 They are subclasses of the `queue` module's classes and of asyncio's, as one queue serves both
 kinds of code. `QueueShutDown` inherits from theirs where they exist (Python 3.13).
+
+Native code makes them with `__new__` alone, so what `__init__` would set has a default here.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import queue
 import sys
 
-from ..errors import Closed, Empty, Full
+from penstock.errors import Closed, Empty, Full
 
 __all__ = ("QueueEmpty", "QueueFull", "QueueShutDown")
 
@@ -18,12 +20,15 @@ __all__ = ("QueueEmpty", "QueueFull", "QueueShutDown")
 class QueueFull(Full, asyncio.QueueFull):
     """There was no room, now or in time; also a `queue.Full` and an `asyncio.QueueFull`."""
 
+    hint: str | None = None
     accepted: int = 0
     """Of a batch: how many of its items went in before, and stay in."""
 
 
 class QueueEmpty(Empty, asyncio.QueueEmpty):
     """There was nothing to take, now or in time; also a `queue.Empty` and `asyncio.QueueEmpty`."""
+
+    hint: str | None = None
 
 
 if sys.version_info >= (3, 13):
@@ -40,5 +45,6 @@ else:
 class QueueShutDown(_ShutDown):
     """The queue was shut down; from Python 3.13 also `queue.ShutDown`, `asyncio.QueueShutDown`."""
 
+    hint: str | None = None
     accepted: int = 0
     """Of a batch: how many of its items went in before the shutdown."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .._loops import current_hub
-from .._native import NOT_NOW, QueueOperation
-from ..errors import Misuse
+from penstock._loops import current_hub
+from penstock._native import NOT_NOW, QueueOperation
+from penstock.errors import Misuse
 
 __all__ = ("raise_thrown", "wait")
 
@@ -37,6 +37,7 @@ async def wait(operation: QueueOperation, timeout: float | None, due: bool) -> A
             result = operation.enlist(place, in_front)
             if result is NOT_NOW:
                 await place.wait(left)
+                operation.renew()
                 result = operation.attempt()
             if result is not NOT_NOW:
                 return result

@@ -40,7 +40,7 @@ impl Bell for Counter {
 fn model(body: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.max_branches = 10_000;
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
     builder.check(body);
 }
 

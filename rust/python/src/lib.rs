@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 
+mod ending;
 mod errors;
 mod hub;
 mod metrics;
@@ -39,6 +40,7 @@ mod _native {
         module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
         crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
+        crate::ending::watch(module)?;
         Ok(())
     }
 }

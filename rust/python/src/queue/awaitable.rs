@@ -37,7 +37,7 @@ enum Step {
 }
 
 /// One asynchronous operation on a queue; awaited once.
-#[pyclass(frozen, weakref, module = "penstock._native")]
+#[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct QueueOperation {
     operation: Operation,
     timeout: Option<f64>,
@@ -208,8 +208,13 @@ impl QueueOperation {
 
     /// Tries once more, after a turn of the loop: the result, or `NOT_NOW`.
     fn attempt(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let outcome = self.operation.attempt(py)?;
-        Ok(outcome.unwrap_or_else(|| not_now(py).clone_ref(py)))
+        match self.operation.attempt(py)? {
+            Some(result) => {
+                budget::spend(self.operation.size());
+                Ok(result)
+            }
+            None => Ok(not_now(py).clone_ref(py)),
+        }
     }
 
     /// Puts `place` to the list and tries once more: the result, or `NOT_NOW`: sleep there.
@@ -222,7 +227,6 @@ impl QueueOperation {
 
     /// On every way out of a sleep, after the attempt that follows it.
     fn leave(&self) {
-        budget::renew();
         let waiter = lock(&self.waiter).take();
         if let Some(waiter) = waiter {
             self.operation.leave(&waiter);

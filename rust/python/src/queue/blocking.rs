@@ -9,7 +9,7 @@ use penstock_core::park::{Parked, Parker};
 use pyo3::{exceptions::PyOSError, prelude::*};
 
 use super::operation::Operation;
-use crate::waiter::Waiter;
+use crate::{ending, waiter::Waiter};
 
 /// Leaves the list on every way out: success, timeout, Ctrl-C.
 struct Enlisted<'a> {
@@ -52,7 +52,7 @@ pub(super) fn run(
         }
         let expired = loop {
             py.check_signals()?;
-            let parked = py.detach(|| parker.park(deadline));
+            let parked = ending::detached(py, || parker.park(deadline));
             if wait.waiter.take_wake() {
                 break false;
             }
