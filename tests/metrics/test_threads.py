@@ -153,7 +153,7 @@ def run(code: str) -> str:
 def test_a_forked_child_goes_on_from_a_copy():
     code = """
 import os, threading
-from penstock.metrics import CardinalityWarning, Metrics
+from penstock.metrics import Metrics
 metrics = Metrics()
 counter, histogram = metrics.counter("c"), metrics.histogram("h")
 go, ready = threading.Event(), threading.Event()
@@ -185,7 +185,7 @@ def test_no_fork_finds_a_lock_taken():
     """Threads end, appear, read and register without pause while the main thread forks."""
     code = """
 import os, signal, threading
-from penstock.metrics import CardinalityWarning, Metrics
+from penstock.metrics import Metrics
 metrics = Metrics()
 histogram, counters = metrics.histogram("h"), metrics.counter("c", labels=("n",), max_series=10**6)
 stop = threading.Event()

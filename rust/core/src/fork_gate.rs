@@ -57,20 +57,14 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-#[cfg(penstock_loom)]
-/// How many forks lie between this process and the first one; loom has none.
-pub fn forks() -> u64 {
-    0
-}
+#[cfg(not(penstock_loom))]
+pub use process::{survivor, thread_token};
 
+/// The thread that came through the last fork; loom has no forks.
 #[cfg(penstock_loom)]
-/// The thread that came through the last fork; loom has none.
 pub fn survivor() -> u64 {
     0
 }
-
-#[cfg(not(penstock_loom))]
-pub use process::{forks, survivor, thread_token};
 
 #[cfg(not(penstock_loom))]
 mod process {
@@ -86,7 +80,6 @@ mod process {
     static HELD: Held = Held(UnsafeCell::new(None));
     static REGISTER: Once = Once::new();
     /// Written by the only thread of a fresh child; read by anyone.
-    static FORKS: AtomicU64 = AtomicU64::new(0);
     static SURVIVOR: AtomicU64 = AtomicU64::new(0);
     static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
 
@@ -127,16 +120,10 @@ mod process {
     }
 
     extern "C" fn child() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
         SURVIVOR.store(thread_token(), Ordering::Relaxed);
         // SAFETY: see `Held`; the child's one thread is the one that took the gate. The lock is a
         // futex word without an owner, so it can be released here.
         drop(unsafe { (*HELD.0.get()).take() });
-    }
-
-    /// How many forks lie between this process and the first one that used a [`super::Guarded`].
-    pub fn forks() -> u64 {
-        FORKS.load(Ordering::Relaxed)
     }
 
     /// The token of the thread that came through the last fork.

@@ -10,7 +10,6 @@ pub mod calls;
 pub mod counter;
 #[cfg(not(penstock_loom))]
 pub mod eventfd;
-#[cfg(not(penstock_loom))]
 pub mod fork;
 pub mod fork_gate;
 #[cfg(not(penstock_loom))]

@@ -13,7 +13,8 @@
 //! type's own affair. `tests/loom_shards.rs` explores the protocol.
 
 use crate::{
-    fork_gate::{Guarded, forks, survivor},
+    fork::Owner,
+    fork_gate::{Guarded, survivor},
     sync::Arc,
 };
 
@@ -45,8 +46,8 @@ struct Live<S> {
 struct State<S: Shard> {
     folded: S::Total,
     live: Vec<Live<S>>,
-    /// The value of [`forks`] when `live` was last known to hold living threads only.
-    forks: u64,
+    /// The process in which `live` was last known to hold living threads only.
+    process: Owner,
 }
 
 /// Where the shards of one instrument live.
@@ -61,7 +62,7 @@ impl<S: Shard> Home<S> {
         let state = State {
             folded: S::zero(shape),
             live: Vec::new(),
-            forks: forks(),
+            process: Owner::current(),
         };
         Self {
             shape,
@@ -117,11 +118,10 @@ impl<S: Shard> State<S> {
     /// All of `live` is older than the last fork, as [`Home::attach`] settles first; so of its
     /// owners only the thread that forked exists here.
     fn settle(&mut self) {
-        let now = forks();
-        if self.forks == now {
+        if self.process.is_here() {
             return;
         }
-        self.forks = now;
+        self.process = Owner::current();
         let alive = survivor();
         let folded = &mut self.folded;
         self.live.retain(|live| {

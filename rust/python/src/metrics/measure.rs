@@ -185,8 +185,9 @@ unsafe fn call(
         }
         let result = Bound::from_owned_ptr(py, result);
         let inner = if ffi::PyCoro_CheckExact(result.as_ptr()) != 0 {
-            if !known && !code.is_null() && this.coroutine_code.get().is_none() {
-                remember(this, py, code);
+            if !known && this.coroutine_code.get().is_none() {
+                // Asked again: the call may have given the function another code.
+                remember(this, py, code_of(function));
             }
             result
         } else if is_awaitable(result.as_ptr()) {
@@ -239,9 +240,12 @@ unsafe fn code_of(function: *mut ffi::PyObject) -> *mut ffi::PyObject {
 /// and something else the next time.
 ///
 /// # Safety
-/// `code` is a live code object.
+/// `code` is null or a live code object.
 #[cold]
 unsafe fn remember(measurement: &Measurement, py: Python<'_>, code: *mut ffi::PyObject) {
+    if code.is_null() {
+        return;
+    }
     // SAFETY: the caller's.
     let code = unsafe { Borrowed::from_ptr(py, code) };
     let flags = code
