@@ -158,7 +158,7 @@ class Port:
         slot: int,
         number: int,
         parcel: Parcel | None,
-        times: tuple[int, int] = (0, 0),
+        times: tuple[int, int] = ...,
         /,
     ) -> bool: ...
     def receive(self, limit: int, /) -> list[_Message]: ...

@@ -26,7 +26,7 @@ def path(caller: str, value: object) -> Path:
         ) from None
 
 
-def function(stage: str, fn: object) -> None:
+def function(stage: str, fn: Any) -> None:
     if not callable(fn):
         raise Misuse(
             f"{stage}: fn must be callable, got {shown(fn)}",

@@ -28,7 +28,7 @@ from ._task import Task, describe
 
 R = TypeVar("R")
 P = ParamSpec("P")
-Ts = TypeVarTuple("Ts")
+_Ts = TypeVarTuple("_Ts")
 
 _NAMES = itertools.count(1)
 _MOST_WORKERS = 200
@@ -195,7 +195,7 @@ class WorkerPool(Executor):
             self._gate.enter()
         return self._launch(fn, args, kwargs, None)
 
-    async def run(self, fn: Callable[[*Ts], R], *args: *Ts, timeout: float | None = None) -> R:
+    async def run(self, fn: Callable[[*_Ts], R], *args: *_Ts, timeout: float | None = None) -> R:
         """Run `fn(*args)` in a worker and return its result, or raise its exception.
 
         Keywords go through `functools.partial`. Waits while `max_pending` tasks are under way.
