@@ -6,7 +6,10 @@ import asyncio
 import collections.abc
 import gc
 import inspect
+import itertools
+import logging
 import sys
+import time
 import warnings
 import weakref
 
@@ -103,7 +106,7 @@ async def test_a_ready_await_does_not_yield_but_the_loop_gets_its_turn(anyio_bac
         for _ in range(2000):
             await queue.aget()
         reading = False
-    runs = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+    runs = [after - before for before, after in itertools.pairwise(turns)]
     assert max(runs) > 1, "every aget yielded"
     # Trio runs the tasks of a turn in any order, so two shares may follow each other.
     share = 256 if anyio_backend[0] == "asyncio" else 512
@@ -124,8 +127,6 @@ async def test_a_cancel_is_seen_while_items_are_ready(anyio_backend):
 
 
 async def test_a_slow_taker_gives_a_turn_to_the_loop_by_the_clock(anyio_backend):
-    import time
-
     queue = Queue()
     queue.put_many(range(100))
     got = 0
@@ -203,18 +204,15 @@ def test_outside_of_a_loop_it_says_what_is_missing():
     assert "blocking twin" in misuse.value.hint
 
 
-async def test_a_parked_task_that_nobody_knows_is_garbage(anyio_backend):
+async def test_a_parked_task_that_nobody_knows_is_garbage(anyio_backend, parked):
     if anyio_backend[0] == "trio":
         pytest.skip("a trio task cannot be forgotten: its nursery waits for it")
-    import logging
-
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         queue = Queue()
         seen = weakref.ref(queue)
         task = asyncio.create_task(queue.aget())
-        while queue.statistics().waiting_getters == 0:
-            await asyncio.sleep(0)
+        await parked(queue, getters=1)
         gone = weakref.ref(task)
         del task, queue
         gc.collect()
