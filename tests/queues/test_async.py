@@ -27,7 +27,7 @@ async def test_values_arrive_in_order(anyio_backend):
 
     async def read() -> None:
         for _ in range(1000):
-            got.append(await queue.aget())  # noqa: PERF401
+            got.append(await queue.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -46,7 +46,7 @@ async def test_any_object_comes_back_from_an_await(anyio_backend, parked):
 
     async def read() -> None:
         for _ in items:
-            got.append(await waited.aget())  # noqa: PERF401
+            got.append(await waited.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -74,7 +74,7 @@ async def test_batches(anyio_backend):
 
 async def test_timeouts(anyio_backend):
     queue = Queue(2, name="q")
-    with pytest.raises(QueueEmpty, match=r'"q" is empty after 0\.01 s'):
+    with pytest.raises(QueueEmpty, match=r"'q' is empty after 0\.01 s"):
         await queue.aget(timeout=0.01)
     with pytest.raises(QueueEmpty, match=r"after 0"):
         await queue.aget(timeout=0)
@@ -120,7 +120,7 @@ async def test_a_cancel_is_seen_while_items_are_ready(anyio_backend):
     with anyio.CancelScope() as scope:
         scope.cancel()
         for _ in range(1000):
-            got.append(await queue.aget())  # noqa: PERF401
+            got.append(await queue.aget())
     assert scope.cancelled_caught
     assert len(got) <= 256
     assert queue.get_many(1000) == list(range(len(got), 1000)), "an item went with the cancel"
@@ -192,14 +192,14 @@ async def test_one_that_is_closed_or_thrown_into_has_done_nothing(anyio_backend)
 
 def test_a_forgotten_await_is_told():
     queue = Queue(name="orders")
-    with pytest.warns(RuntimeWarning, match=r'aput of Queue "orders" was never awaited'):
+    with pytest.warns(RuntimeWarning, match=r"aput of queue 'orders' was never awaited"):
         queue.aput(1)
     assert queue.empty()
 
 
 def test_outside_of_a_loop_it_says_what_is_missing():
     queue = Queue(name="orders")
-    with pytest.raises(Misuse, match=r'aget of Queue "orders".*no event loop') as misuse:
+    with pytest.raises(Misuse, match=r"aget of queue 'orders'.*no event loop") as misuse:
         queue.aget().send(None)
     assert "blocking twin" in misuse.value.hint
 

@@ -29,7 +29,7 @@ impl Queue {
         let capacity = usize::try_from(maxsize).map_err(|_| {
             let object = name
                 .as_ref()
-                .map_or_else(|| "Queue".into(), |name| format!("Queue {name:?}"));
+                .map_or_else(|| "queue".into(), |name| format!("queue '{name}'"));
             crate::errors::error(
                 py,
                 crate::errors::Family::Misuse,
@@ -364,23 +364,20 @@ impl Queue {
     }
 
     fn __repr__(&self) -> String {
-        let bound = match (&self.name, self.core.items.capacity()) {
-            (Some(_), Some(bound)) => format!(" of maxsize {bound}"),
-            _ => String::new(),
-        };
+        let name = self
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" '{name}'"));
+        let head = format!("Queue{name}, maxsize {}", self.maxsize());
         if !self.owner.is_here() {
-            return format!("<{}{bound} of process {}>", self.label(), self.pid);
+            return format!("<{head}, of process {}>", self.pid);
         }
         let shut_down = if self.core.items.is_closed() {
             ", shut down"
         } else {
             ""
         };
-        format!(
-            "<{}{bound}: {} items{shut_down}>",
-            self.label(),
-            self.core.items.len()
-        )
+        format!("<{head}, {} items{shut_down}>", self.core.items.len())
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {

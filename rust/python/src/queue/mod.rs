@@ -78,9 +78,9 @@ impl Queue {
 
     fn label(&self) -> String {
         match (&self.name, self.core.items.capacity()) {
-            (Some(name), _) => format!("Queue {name:?}"),
-            (None, Some(bound)) => format!("Queue of maxsize {bound}"),
-            (None, None) => "unbounded Queue".to_owned(),
+            (Some(name), _) => format!("queue '{name}'"),
+            (None, Some(bound)) => format!("queue of maxsize {bound}"),
+            (None, None) => "unbounded queue".to_owned(),
         }
     }
 
