@@ -14,6 +14,7 @@ Neither asyncio nor trio is imported here: who runs in one of them has done that
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import types
@@ -91,10 +92,8 @@ def _make_asyncio_hub(loop: asyncio.AbstractEventLoop) -> Hub:
         return hub
     lifeline = _lifeline(reference, hub)
     # The first step registers the generator with the loop, which ends it before it closes.
-    try:
+    with contextlib.suppress(StopIteration):
         lifeline.asend(None).send(None)
-    except StopIteration:
-        pass
     loop.add_reader(hub.fileno(), _Reader(hub, lifeline))
     return hub
 
@@ -209,10 +208,9 @@ async def _sleep_trio(place: Place, timeout: float | None) -> bool:
     if timeout is None:
         await trio.lowlevel.wait_task_rescheduled(abort)
         return True
-    with trio.move_on_after(timeout):
+    with trio.move_on_after(timeout) as scope:
         await trio.lowlevel.wait_task_rescheduled(abort)
-        return True
-    return False
+    return not scope.cancelled_caught
 
 
 def _resume_trio(task: Any) -> bool:

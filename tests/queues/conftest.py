@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -84,15 +86,12 @@ def thread() -> Iterator[Callable[..., Thread]]:
 @pytest.fixture
 def loop_descriptors() -> Callable[[], int]:
     """How many eventfds the process has."""
-    import os
 
     def count() -> int:
         found = 0
         for entry in os.listdir("/proc/self/fd"):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 found += "eventfd" in os.readlink(f"/proc/self/fd/{entry}")
-            except FileNotFoundError:
-                pass
         return found
 
     return count

@@ -6,7 +6,10 @@ import asyncio
 import collections.abc
 import gc
 import inspect
+import itertools
+import logging
 import sys
+import time
 import warnings
 import weakref
 
@@ -24,7 +27,7 @@ async def test_values_arrive_in_order(anyio_backend):
 
     async def read() -> None:
         for _ in range(1000):
-            got.append(await queue.aget())  # noqa: PERF401
+            got.append(await queue.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -43,7 +46,7 @@ async def test_any_object_comes_back_from_an_await(anyio_backend, parked):
 
     async def read() -> None:
         for _ in items:
-            got.append(await waited.aget())  # noqa: PERF401
+            got.append(await waited.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -71,7 +74,7 @@ async def test_batches(anyio_backend):
 
 async def test_timeouts(anyio_backend):
     queue = Queue(2, name="q")
-    with pytest.raises(QueueEmpty, match=r'"q" is empty after 0\.01 s'):
+    with pytest.raises(QueueEmpty, match=r"'q' is empty after 0\.01 s"):
         await queue.aget(timeout=0.01)
     with pytest.raises(QueueEmpty, match=r"after 0"):
         await queue.aget(timeout=0)
@@ -103,7 +106,7 @@ async def test_a_ready_await_does_not_yield_but_the_loop_gets_its_turn(anyio_bac
         for _ in range(2000):
             await queue.aget()
         reading = False
-    runs = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+    runs = [after - before for before, after in itertools.pairwise(turns)]
     assert max(runs) > 1, "every aget yielded"
     # Trio runs the tasks of a turn in any order, so two shares may follow each other.
     share = 256 if anyio_backend[0] == "asyncio" else 512
@@ -117,15 +120,13 @@ async def test_a_cancel_is_seen_while_items_are_ready(anyio_backend):
     with anyio.CancelScope() as scope:
         scope.cancel()
         for _ in range(1000):
-            got.append(await queue.aget())  # noqa: PERF401
+            got.append(await queue.aget())
     assert scope.cancelled_caught
     assert len(got) <= 256
     assert queue.get_many(1000) == list(range(len(got), 1000)), "an item went with the cancel"
 
 
 async def test_a_slow_taker_gives_a_turn_to_the_loop_by_the_clock(anyio_backend):
-    import time
-
     queue = Queue()
     queue.put_many(range(100))
     got = 0
@@ -191,30 +192,27 @@ async def test_one_that_is_closed_or_thrown_into_has_done_nothing(anyio_backend)
 
 def test_a_forgotten_await_is_told():
     queue = Queue(name="orders")
-    with pytest.warns(RuntimeWarning, match=r'aput of Queue "orders" was never awaited'):
+    with pytest.warns(RuntimeWarning, match=r"aput of queue 'orders' was never awaited"):
         queue.aput(1)
     assert queue.empty()
 
 
 def test_outside_of_a_loop_it_says_what_is_missing():
     queue = Queue(name="orders")
-    with pytest.raises(Misuse, match=r'aget of Queue "orders".*no event loop') as misuse:
+    with pytest.raises(Misuse, match=r"aget of queue 'orders'.*no event loop") as misuse:
         queue.aget().send(None)
     assert "blocking twin" in misuse.value.hint
 
 
-async def test_a_parked_task_that_nobody_knows_is_garbage(anyio_backend):
+async def test_a_parked_task_that_nobody_knows_is_garbage(anyio_backend, parked):
     if anyio_backend[0] == "trio":
         pytest.skip("a trio task cannot be forgotten: its nursery waits for it")
-    import logging
-
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         queue = Queue()
         seen = weakref.ref(queue)
         task = asyncio.create_task(queue.aget())
-        while queue.statistics().waiting_getters == 0:
-            await asyncio.sleep(0)
+        await parked(queue, getters=1)
         gone = weakref.ref(task)
         del task, queue
         gc.collect()

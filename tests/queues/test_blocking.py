@@ -57,13 +57,13 @@ def test_any_object_is_an_item():
 
 def test_errors_are_what_readers_already_catch():
     queue = Queue(1, name="orders")
-    with pytest.raises(QueueEmpty, match=r'^Queue "orders" is empty$') as empty:
+    with pytest.raises(QueueEmpty, match=r"^queue 'orders' is empty$") as empty:
         queue.get_nowait()
     queue.put(1)
-    with pytest.raises(QueueFull, match=r'^Queue "orders" is full: 1 items$') as full:
+    with pytest.raises(QueueFull, match=r"^queue 'orders' is full: 1 of 1 items$") as full:
         queue.put_nowait(2)
     queue.shutdown()
-    with pytest.raises(QueueShutDown, match=r'^Queue "orders" is shut down$') as shut_down:
+    with pytest.raises(QueueShutDown, match=r"^queue 'orders' is shut down$") as shut_down:
         queue.put(2)
     assert isinstance(empty.value, (Empty, standard.Empty))
     assert isinstance(empty.value, asyncio.QueueEmpty)
@@ -214,9 +214,9 @@ def test_a_getter_of_one_overtakes_one_that_waits_for_more(thread, blocked):
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: Queue(-1, name="x"), r'Queue "x": maxsize=-1'),
-        (lambda: Queue(2).get(timeout=-1), r"Queue of maxsize 2: timeout=-1"),
-        (lambda: Queue().get(timeout=float("nan")), r"unbounded Queue: timeout=NaN"),
+        (lambda: Queue(-1, name="x"), r"queue 'x': maxsize=-1"),
+        (lambda: Queue(2).get(timeout=-1), r"queue of maxsize 2: timeout=-1"),
+        (lambda: Queue().get(timeout=float("nan")), r"unbounded queue: timeout=NaN"),
         (lambda: Queue().put(1, timeout=-0.5), r"timeout=-0.5"),
         (lambda: Queue().aget(timeout=-1), r"timeout=-1"),
         (lambda: Queue().get_many(0), r"max=0"),
@@ -276,7 +276,7 @@ def test_it_cannot_be_pickled():
 def test_its_repr_has_name_and_numbers():
     queue = Queue(2, name="orders")
     queue.put(1)
-    assert repr(queue) == '<Queue "orders" of maxsize 2: 1 items>'
+    assert repr(queue) == "<Queue 'orders', maxsize 2, 1 items>"
     queue.shutdown()
-    assert repr(queue) == '<Queue "orders" of maxsize 2: 1 items, shut down>'
-    assert repr(Queue()) == "<unbounded Queue: 0 items>"
+    assert repr(queue) == "<Queue 'orders', maxsize 2, 1 items, shut down>"
+    assert repr(Queue()) == "<Queue, maxsize 0, 0 items>"

@@ -147,7 +147,7 @@ async def test_the_same_sequence_shows_the_loss_where_items_are_handed_over(anyi
     with send, receive:
         task = asyncio.create_task(receive.receive())
         while receive.statistics().tasks_waiting_receive == 0:
-            await asyncio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         send.send_nowait("item")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

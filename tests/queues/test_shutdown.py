@@ -83,7 +83,7 @@ def test_threads_iterate_until_the_end(thread):
     queue.shutdown()
     outcomes = [reader.outcome() for reader in readers]
     assert all(outcome == sorted(outcome) for outcome in outcomes)
-    assert sorted(sum(outcomes, [])) == list(range(100))
+    assert sorted(item for outcome in outcomes for item in outcome) == list(range(100))
 
 
 async def test_tasks_iterate_until_the_end(anyio_backend, parked):
@@ -91,8 +91,7 @@ async def test_tasks_iterate_until_the_end(anyio_backend, parked):
     seen = []
 
     async def read() -> None:
-        async for item in queue:
-            seen.append(item)
+        seen.extend([item async for item in queue])
 
     async with anyio.create_task_group() as group:
         for _ in range(3):

@@ -13,7 +13,7 @@ async def test_no_wake_while_the_taker_is_awake(anyio_backend, parked):
 
     async def read() -> None:
         for _ in range(101):
-            seen.append(await queue.aget())  # noqa: PERF401
+            seen.append(await queue.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -32,7 +32,7 @@ async def test_a_burst_from_a_thread_is_one_system_call(anyio_backend, parked, t
 
     async def read() -> None:
         while len(seen) < 500:
-            seen.append(await queue.aget())  # noqa: PERF401
+            seen.append(await queue.aget())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)

@@ -16,7 +16,7 @@ from penstock.errors import Misuse
 __all__ = ("raise_thrown", "wait")
 
 
-async def wait(operation: QueueOperation, timeout: float | None, due: bool) -> Any:
+async def wait(operation: QueueOperation[Any], timeout: float | None, due: bool) -> Any:
     """Finishes `operation`; with `due`, the loop has its turn before anything is taken."""
     try:
         hub = current_hub()

@@ -33,7 +33,11 @@ fn after(timeout: Option<f64>) -> String {
 
 pub(super) fn full(py: Python<'_>, queue: &Queue, timeout: Option<f64>) -> PyErr {
     let bound = queue.core().items.capacity().unwrap_or(usize::MAX);
-    let message = format!("{} is full: {bound} items{}", queue.label(), after(timeout));
+    let message = format!(
+        "{} is full: {bound} of {bound} items{}",
+        queue.label(),
+        after(timeout)
+    );
     build(py, intern!(py, "QueueFull"), message)
 }
 
