@@ -190,6 +190,31 @@ async def test_an_error_of_a_stage_comes_as_it_is_behind_the_items_before_it(
     assert source.closed
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_no_call_is_begun_after_an_error(ordered):
+    begun = []
+    release = anyio.Event()
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            await release.wait()
+        if item == 2:
+            raise KeyError(item)
+        return item
+
+    source = Source().stream("plain")
+    async with source.map(work, concurrency=2, ordered=ordered) as run:
+        for _ in range(200):
+            await checkpoint()
+        assert begun == [1, 2]
+        release.set()
+        with pytest.raises(KeyError):
+            while True:
+                await anext(run)
+    assert begun == [1, 2]
+
+
 async def test_an_error_of_the_source(shape, kind):
     source = Source(fails_at=8)
     got = []
