@@ -126,6 +126,16 @@ async def test_an_error_in_the_block_is_not_changed(shape, kind):
     assert source.closed
 
 
+async def test_an_error_in_a_cancelled_block_is_not_changed(shape, kind):
+    source = Source()
+    with anyio.CancelScope() as scope, pytest.raises(ZeroDivisionError):
+        async with shape(source.stream(kind)) as items:
+            await anext(items)
+            scope.cancel()
+            1 / 0  # noqa: B018
+    assert source.closed
+
+
 async def test_a_cancelled_scope(shape, kind):
     source = Source()
     with anyio.CancelScope() as scope:
