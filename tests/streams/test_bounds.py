@@ -207,6 +207,33 @@ async def test_slices_let_the_loop_run_even_between_dear_calls():
     assert turns >= 20
 
 
+async def test_a_function_that_becomes_slow_is_noticed():
+    longest = 0
+
+    def sometimes_dear(item: int) -> int:
+        nonlocal longest
+        longest += 1
+        if item > 5000:
+            sum(range(50_000))
+        return item
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            highest.append(longest)
+            longest = 0
+            await checkpoint()
+
+    highest: list[int] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        stream = Stream.from_iterable(range(5200), chunk_size=5200).map(sometimes_dear)
+        assert await stream.to(lambda _: None)
+        group.cancel_scope.cancel()
+    # 200 dear calls: the first of them at most a round, the rest a few at a time.
+    assert len(highest) > 30
+
+
 async def test_a_cancel_is_seen_between_slices():
     called = 0
 
@@ -222,6 +249,27 @@ async def test_a_cancel_is_seen_between_slices():
         await Stream.from_iterable(range(10_000)).map(dear).count()
     assert scope.cancelled_caught
     assert called < 100
+
+
+@pytest.mark.parametrize("expansion", ["async function", "async iterable"])
+async def test_what_an_expansion_has_given_never_waits_for_the_next(expansion):
+    handed = anyio.Event()
+
+    async def function(item: int) -> list[int]:
+        if item == 2:
+            await handed.wait()
+        return [item] * 3
+
+    async def iterable(item: int) -> AsyncIterator[int]:
+        for made in await function(item):
+            yield made
+
+    build = function if expansion == "async function" else iterable
+    async with Stream.from_iterable([1, 2, 3]).flat_map(build) as items:
+        with anyio.fail_after(5):
+            assert await anext(items) == 1
+            handed.set()
+            assert [item async for item in items] == [1, 1, 2, 2, 2, 3, 3, 3]
 
 
 async def test_a_list_that_took_long_to_gather_is_handed_on_first():

@@ -126,6 +126,16 @@ async def test_an_error_in_the_block_is_not_changed(shape, kind):
     assert source.closed
 
 
+async def test_an_error_in_a_cancelled_block_is_not_changed(shape, kind):
+    source = Source()
+    with anyio.CancelScope() as scope, pytest.raises(ZeroDivisionError):
+        async with shape(source.stream(kind)) as items:
+            await anext(items)
+            scope.cancel()
+            1 / 0  # noqa: B018
+    assert source.closed
+
+
 async def test_a_cancelled_scope(shape, kind):
     source = Source()
     with anyio.CancelScope() as scope:
@@ -188,6 +198,31 @@ async def test_an_error_of_a_stage_comes_as_it_is_behind_the_items_before_it(
         assert got == list(range(1, 20))
         assert note.endswith("item 20")
     assert source.closed
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_no_call_is_begun_after_an_error(ordered):
+    begun = []
+    release = anyio.Event()
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            await release.wait()
+        if item == 2:
+            raise KeyError(item)
+        return item
+
+    source = Source().stream("plain")
+    async with source.map(work, concurrency=2, ordered=ordered) as run:
+        for _ in range(200):
+            await checkpoint()
+        assert begun == [1, 2]
+        release.set()
+        with pytest.raises(KeyError):
+            while True:
+                await anext(run)
+    assert begun == [1, 2]
 
 
 async def test_an_error_of_the_source(shape, kind):

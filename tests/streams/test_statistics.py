@@ -103,9 +103,9 @@ async def test_calls_in_flight_are_seen():
 
     async with Stream.from_iterable(range(3)).map(work, concurrency=8) as run:
         with anyio.fail_after(5):
-            while run.statistics().stage("map(work)").items_in < 3:
+            while run.statistics().stage("map(work)").buffered < 3:
                 await checkpoint()
-            assert run.statistics().stage("map(work)").buffered == 3
+            assert run.statistics().stage("map(work)").items_in == 3
             gate.set()
             assert [item async for item in run] == [0, 1, 2]
             assert run.statistics().stage("map(work)").buffered == 0

@@ -44,15 +44,15 @@ class _PerItem(Step):
         if self._awaits is not False:
             return await self._one()
         out: list[Any] = []
-        cut = islice(self._rest, self._slice.begin())
+        rest, slice_ = self._rest, self._slice
+        slice_.begin()
         while True:
             try:
-                self._run(cut, out)
+                self._run(islice(rest, slice_.round), out)
             except Exception as error:  # noqa: BLE001
                 if (failure := await self._let_go(error)) is not None:
                     return self._fail(failure, self._position(), out)
-            else:
-                self._slice.end()
+            if slice_.is_over() or not length_hint(rest):
                 return self._emit(out)
 
     async def _one(self) -> list[Any]:

@@ -209,10 +209,6 @@ class _ZipMember(Content):
                 f"{self.total:,} ({str(error) or type(error).__name__})"
             ) from error
         self.read_so_far += len(block)
-        if not block and self.read_so_far < self.total:
-            raise self._broken(
-                f"{self._name} is cut off after {self.read_so_far:,} bytes of {self.total:,}"
-            )
         return block
 
     def _broken(self, what: str) -> SourceError:

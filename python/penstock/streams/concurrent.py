@@ -71,7 +71,7 @@ class ConcurrentMap(Head):
         self._taken = 0
         self._feeding = True
         self._sending = 0
-        self._stopped_at: int | None = None
+        self._stopped = False
         self._ending: BaseException | None = None
         self.spawn: Spawn | None = None
 
@@ -121,7 +121,8 @@ class ConcurrentMap(Head):
         try:
             while True:
                 ticket, item = await self._inbox.aget()
-                if self._stopped_at is not None and ticket > self._stopped_at:
+                # No await since the item was taken: a smaller ticket has passed here before.
+                if self._stopped:
                     break
                 if self._order is not None:
                     await self._order.turn(ticket)
@@ -154,7 +155,7 @@ class ConcurrentMap(Head):
         finally:
             self._calling -= 1
         locate(failure, self.label, ticket + 1)
-        self._stopped_at = min(ticket, ticket if self._stopped_at is None else self._stopped_at)
+        self._stopped = True
         return _Stopped(failure)
 
     async def _hand_over(self, ticket: int, outcome: object) -> None:

@@ -7,10 +7,10 @@ iterable, an async iterable, or an awaitable of either.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from itertools import islice
 from operator import length_hint
-from typing import Any
+from typing import Any, Final
 
 from .generators import aclose_generator, close_generator
 from .pace import Slice
@@ -19,12 +19,15 @@ from .step import Step
 
 __all__ = ("FlatMap",)
 
+_AT_ONCE: Final = 1024
+
 
 class FlatMap(Step):
     def __init__(self, name: str, upstream: Step, fn: Callable[[Any], Any], policy: Policy) -> None:
         super().__init__(name, upstream)
         self._fn = fn
         self._policy = policy
+        self._awaits: bool | None = True if iscoroutinefunction(fn) else None
         self._items: list[Any] = []
         self._rest: Iterator[Any] = iter(())
         self._inner: Iterator[Any] | None = None
@@ -40,17 +43,8 @@ class FlatMap(Step):
                 return items
             self._items, self._rest = items, iter(items)
         out: list[Any] = []
-        size = min(self._slice.begin(), want)
         try:
-            for _ in range(size):
-                if self._async_inner is not None:
-                    await self._take_one(out)
-                elif self._inner is not None:
-                    self._take(size - len(out), out)
-                elif length_hint(self._rest):
-                    await self._expand(next(self._rest))
-                if self._async_inner is not None or len(out) >= size:
-                    break  # an async expansion may wait: first hand on what there is
+            await self._gather(min(want, _AT_ONCE), out)
         except Exception as error:  # noqa: BLE001
             item, position = self._items[-1 - length_hint(self._rest)], self._position()
             await self.close()
@@ -60,7 +54,6 @@ class FlatMap(Step):
         except BaseException:
             self._break(self._position())
             raise
-        self._slice.end()
         return self._emit(out)
 
     async def close(self) -> None:
@@ -69,8 +62,33 @@ class FlatMap(Step):
         close_generator(inner)
         await aclose_generator(async_inner)
 
+    async def _gather(self, limit: int, out: list[Any]) -> None:
+        """Expand for about a slice. What may wait is waited for with empty hands only."""
+        slice_ = self._slice
+        slice_.begin()
+        left = slice_.round
+        while len(out) < limit:
+            if self._inner is not None:
+                self._take(min(slice_.round, limit - len(out)), out)
+            elif out and (self._awaits or self._async_inner is not None):
+                return
+            elif self._async_inner is not None:
+                await self._take_one(out)
+                return
+            elif length_hint(self._rest):
+                await self._expand(next(self._rest))
+            else:
+                return
+            left -= 1
+            if not left:
+                if slice_.is_over():
+                    return
+                left = slice_.round
+
     async def _expand(self, item: Any) -> None:
         expansion = self._fn(item)
+        if self._awaits is None:
+            self._awaits = isawaitable(expansion)
         if isawaitable(expansion):
             expansion = await expansion
         if hasattr(expansion, "__aiter__"):

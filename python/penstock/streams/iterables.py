@@ -50,17 +50,24 @@ class IterableSource(Head):
             raise self._failure
         if self._iterator is None:
             return None
-        size = min(self._slice.begin(), want, self._chunk_size)
+        limit = min(want, self._chunk_size)
         out: list[Any] = []
-        try:
-            # `extend` keeps what the iterator gave before it raised.
-            out.extend(islice(self._iterator, size))
-        except Exception as error:  # noqa: BLE001
-            return self._fail(error, self.tally.items_out + len(out) + 1, out)
-        self._slice.end()
-        if not out:
+        slice_ = self._slice
+        slice_.begin()
+        size = 0
+        while len(out) == size < limit:
+            size = min(size + slice_.round, limit)
+            try:
+                # `extend` keeps what the iterator gave before it raised.
+                out.extend(islice(self._iterator, size - len(out)))
+            except Exception as error:  # noqa: BLE001
+                return self._fail(error, self.tally.items_out + len(out) + 1, out)
+            if slice_.is_over():
+                break
+        if len(out) < size:
+            close_generator(self._iterator)
             self._iterator = None
-            return None
+            return self._emit(out) if out else None
         return self._emit(out)
 
     async def close(self) -> None:

@@ -196,10 +196,10 @@ class Run(Generic[T]):
         try:
             await self._group.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            cause = _only(group)
+            cause = _beside(group, error)
         else:
             return
-        if cause is not error:
+        if cause is not None:
             raise cause
 
     async def _close_generators(self) -> None:
@@ -221,8 +221,17 @@ class Run(Generic[T]):
         return first
 
 
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+def _beside(
+    group: BaseExceptionGroup[BaseException], error: BaseException | None
+) -> BaseException | None:
+    """Return what a task group raises beside the error of the block, which goes on by itself.
+
+    The group also holds cancels, the more if a scope outside has been cancelled meanwhile. They
+    have done their work, and as a group they would hide the error's type.
+    """
+    cancelled = anyio.get_cancelled_exc_class()
+    _, rest = group.split(lambda each: each is error or isinstance(each, cancelled))
+    only: BaseException | None = rest if error is not None else rest or group
+    while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
+        only = only.exceptions[0]
+    return only

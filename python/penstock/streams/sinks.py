@@ -91,12 +91,14 @@ class CallableSink(Sink):
     async def write(self, items: list[Any]) -> None:
         self.tally.items_in += len(items)
         rest = iter(items)
+        self._slice.begin()
         try:
             while length_hint(rest):
                 if self._awaits is False:
-                    self._run(islice(rest, self._slice.begin()))
-                    self._slice.end()
-                    await self._fairness.turn()
+                    self._run(islice(rest, self._slice.round))
+                    if self._slice.is_over():
+                        await self._fairness.turn()
+                        self._slice.begin()
                 else:
                     await self._one(next(rest))
         except Exception as error:
