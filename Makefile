@@ -174,6 +174,7 @@ target/stamps/loom-$(LOOM_MAX_PREEMPTIONS): Cargo.toml Cargo.lock $(RUST_SOURCES
 	$(call say,loom models with at most $(LOOM_MAX_PREEMPTIONS) preemptions)
 	@models=$$(cd rust/core/tests 2>/dev/null && ls loom_*.rs 2>/dev/null || true); \
 	if [ -z "$$models" ]; then echo 'no models yet'; else \
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	RUSTFLAGS='--cfg penstock_loom' LOOM_MAX_PREEMPTIONS=$(LOOM_MAX_PREEMPTIONS) CARGO_TARGET_DIR=target/loom \
 		cargo test --locked --release -p penstock-core $$(for m in $$models; do printf ' --test %s' "$${m%.rs}"; done); fi
 	@mkdir -p $(@D)
