@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def make(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PYTHON"))
+    }
     if path is not None:
         environment["PATH"] = str(path)
     return subprocess.run(
