@@ -140,9 +140,8 @@ fn a_full_ring_says_so_only_when_it_is() {
     });
 }
 
-#[test]
-fn what_was_accepted_before_a_close_is_drained() {
-    model(|| {
+fn drained_after_a_close(drain: impl Fn(&Ring<Box<u32>>) -> usize + Copy + Send + Sync + 'static) {
+    model(move || {
         let ring = Arc::new(Ring::new(2));
         let giver = {
             let ring = Arc::clone(&ring);
@@ -153,9 +152,22 @@ fn what_was_accepted_before_a_close_is_drained() {
             })
         };
         ring.close();
-        let mut out: Vec<Box<u32>> = Vec::new();
-        while ring.pop_many(1, 2, &mut out).is_ok() {}
+        let drained = drain(&ring);
         assert_eq!(ring.pop().err(), Some(Refusal::Closed));
-        assert_eq!(giver.join().unwrap(), out.len());
+        assert_eq!(giver.join().unwrap(), drained);
+    });
+}
+
+#[test]
+fn what_was_accepted_before_a_close_is_drained_one_by_one() {
+    drained_after_a_close(|ring| std::iter::from_fn(|| ring.pop().ok()).count());
+}
+
+#[test]
+fn what_was_accepted_before_a_close_is_drained_in_batches() {
+    drained_after_a_close(|ring| {
+        let mut out = Vec::new();
+        while ring.pop_many(1, 2, &mut out).is_ok() {}
+        out.len()
     });
 }
