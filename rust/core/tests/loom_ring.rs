@@ -1,6 +1,17 @@
 //! The ring under loom: every interleaving and every permitted reordering of a few operations.
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
+//!
+//! Weakened by hand, and seen to fail here (a violated causality unless said otherwise):
+//! - `fill`: the stamp stored Relaxed; `empty`: the stamp stored Relaxed;
+//! - `push`, `pop`, `pop_many`: the stamp loaded Relaxed;
+//! - `is_full_at`: full by the stamp alone, without the look at `head` (a push refused beside room,
+//!   in `loom_handoff`);
+//! - `pop` and `pop_many`: closed by the bit alone, with a push still under way (an item lost).
+//!
+//! Weakened and not seen: the fences in `pop`, `pop_many` and `is_full_at`. They pair with fences or
+//! SeqCst swaps of the other side; loom takes a SeqCst swap for AcqRel, so for a ring by itself it
+//! cannot tell. With a wait list around it, it can: see `loom_handoff`.
 #![cfg(penstock_loom)]
 
 use loom::{model::Builder, sync::Arc, thread};
