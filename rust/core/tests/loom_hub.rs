@@ -1,6 +1,9 @@
 //! The inbox of an event loop under loom. A wake that the loop never sees shows as a deadlock.
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
+//!
+//! Changed by hand, and seen to fail here by a deadlock: the bell cleared after the list was taken;
+//! `pending` not cleared. The inbox has no ordering to weaken: one lock orders it.
 #![cfg(penstock_loom)]
 
 use loom::{

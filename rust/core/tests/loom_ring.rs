@@ -1,6 +1,17 @@
 //! The ring under loom: every interleaving and every permitted reordering of a few operations.
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
+//!
+//! Weakened by hand, and seen to fail here (a violated causality unless said otherwise):
+//! - `fill`: the stamp stored Relaxed; `empty`: the stamp stored Relaxed;
+//! - `push`, `pop`, `pop_many`: the stamp loaded Relaxed;
+//! - `is_full_at`: full by the stamp alone, without the look at `head` (a push refused beside room,
+//!   in `loom_handoff`);
+//! - `pop` and `pop_many`: closed by the bit alone, with a push still under way (an item lost).
+//!
+//! Weakened and not seen: the fences in `pop`, `pop_many` and `is_full_at`. They pair with fences or
+//! SeqCst swaps of the other side; loom takes a SeqCst swap for AcqRel, so for a ring by itself it
+//! cannot tell. With a wait list around it, it can: see `loom_handoff`.
 #![cfg(penstock_loom)]
 
 use loom::{model::Builder, sync::Arc, thread};
@@ -140,9 +151,8 @@ fn a_full_ring_says_so_only_when_it_is() {
     });
 }
 
-#[test]
-fn what_was_accepted_before_a_close_is_drained() {
-    model(|| {
+fn drained_after_a_close(drain: impl Fn(&Ring<Box<u32>>) -> usize + Copy + Send + Sync + 'static) {
+    model(move || {
         let ring = Arc::new(Ring::new(2));
         let giver = {
             let ring = Arc::clone(&ring);
@@ -153,9 +163,22 @@ fn what_was_accepted_before_a_close_is_drained() {
             })
         };
         ring.close();
-        let mut out: Vec<Box<u32>> = Vec::new();
-        while ring.pop_many(1, 2, &mut out).is_ok() {}
+        let drained = drain(&ring);
         assert_eq!(ring.pop().err(), Some(Refusal::Closed));
-        assert_eq!(giver.join().unwrap(), out.len());
+        assert_eq!(giver.join().unwrap(), drained);
+    });
+}
+
+#[test]
+fn what_was_accepted_before_a_close_is_drained_one_by_one() {
+    drained_after_a_close(|ring| std::iter::from_fn(|| ring.pop().ok()).count());
+}
+
+#[test]
+fn what_was_accepted_before_a_close_is_drained_in_batches() {
+    drained_after_a_close(|ring| {
+        let mut out = Vec::new();
+        while ring.pop_many(1, 2, &mut out).is_ok() {}
+        out.len()
     });
 }

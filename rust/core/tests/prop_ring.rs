@@ -165,7 +165,7 @@ fn what_is_left_is_dropped_once() {
 
 fn history(capacity: Option<usize>) {
     const GIVERS: u64 = 3;
-    const EACH: u64 = 20_000;
+    const EACH: u64 = 5_000;
     let queue = Arc::new(Handoff::<(u64, u64), Nobody>::new(capacity));
     let takers: Vec<_> = (0..3_usize)
         .map(|taker| {

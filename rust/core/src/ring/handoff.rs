@@ -119,7 +119,7 @@ impl<T, W: Wake> Handoff<T, W> {
     fn gave(&self, count: usize) {
         fence(Ordering::SeqCst);
         for _ in 0..count {
-            if !self.getters.is_armed() || !self.getters.notify_one(self.available()) {
+            if !self.getters.is_armed() || !self.getters.notify_one(self.len()) {
                 break;
             }
         }
@@ -156,9 +156,9 @@ impl<T, W: Wake> Handoff<T, W> {
         self.getters.remove(waiter);
         fence(Ordering::SeqCst);
         if self.getters.is_armed() {
-            let available = self.available();
-            if available > 0 {
-                self.getters.notify_one(available);
+            let items = self.len();
+            if items > 0 {
+                self.getters.notify_one(items);
             }
         }
     }
@@ -175,7 +175,8 @@ impl<T, W: Wake> Handoff<T, W> {
         }
     }
 
-    /// Refuses all further pushes and wakes everybody. What is inside can still be popped.
+    /// Refuses all further pushes and wakes everybody. What is inside can still be popped. Who
+    /// enlists after this looks again before it sleeps, and a closed queue never says "not now".
     pub fn close(&self) {
         store!(self, store => store.close());
         fence(Ordering::SeqCst);
@@ -221,21 +222,10 @@ impl<T, W: Wake> Handoff<T, W> {
         store!(self, store => store.popped())
     }
 
-    /// What a getter may count on: of a closed queue any getter can make use, even of nothing.
-    fn available(&self) -> usize {
-        if self.is_closed() {
-            usize::MAX
-        } else {
-            self.len()
-        }
-    }
-
     /// What a putter may count on.
     fn room(&self) -> usize {
-        match self.capacity() {
-            Some(capacity) if !self.is_closed() => capacity.saturating_sub(self.len()),
-            _ => usize::MAX,
-        }
+        self.capacity()
+            .map_or(usize::MAX, |capacity| capacity.saturating_sub(self.len()))
     }
 
     /// Figures for people and metrics.

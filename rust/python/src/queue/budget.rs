@@ -1,8 +1,9 @@
 //! How long a task may go on with items that are ready before its loop gets a turn.
 //!
-//! Per thread, as a thread runs one loop at a time. Reading the clock costs about as much as
-//! popping an item, and it is read for every ready item all the same: a task that works for a
-//! millisecond between two items would otherwise run for a quarter of a second uncancelled.
+//! Per thread, as a thread runs one loop at a time. Reading the clock takes 20 of the 170 ns of a
+//! ready `aget` (perf, 6 million of them), and it is read for every one all the same: a task that
+//! works for a millisecond between two items would otherwise run for a quarter of a second
+//! without its cancellation being seen.
 
 use std::{
     cell::Cell,
@@ -12,25 +13,33 @@ use std::{
 const ITEMS: usize = 256;
 const TIME: Duration = Duration::from_micros(100);
 
+struct Budget {
+    items: Cell<usize>,
+    since: Cell<Option<Instant>>,
+}
+
 thread_local! {
-    static LEFT: Cell<usize> = const { Cell::new(0) };
-    static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    static LEFT: Budget = const { Budget { items: Cell::new(0), since: Cell::new(None) } };
 }
 
 /// Whether the calling task may go on with what is ready, without a checkpoint.
 #[inline]
 pub(super) fn is_left() -> bool {
-    LEFT.get() > 0 && SINCE.get().is_some_and(|since| since.elapsed() < TIME)
+    LEFT.with(|left| {
+        left.items.get() > 0 && left.since.get().is_some_and(|since| since.elapsed() < TIME)
+    })
 }
 
 /// The calling task had `items` at once.
 #[inline]
 pub(super) fn spend(items: usize) {
-    LEFT.set(LEFT.get().saturating_sub(items));
+    LEFT.with(|left| left.items.set(left.items.get().saturating_sub(items)));
 }
 
 /// The loop had its turn.
 pub(super) fn renew() {
-    LEFT.set(ITEMS);
-    SINCE.set(Some(Instant::now()));
+    LEFT.with(|left| {
+        left.items.set(ITEMS);
+        left.since.set(Some(Instant::now()));
+    });
 }

@@ -18,7 +18,9 @@ use super::{
 
 fn collect(items: &Bound<'_, PyAny>) -> PyResult<Action> {
     let items = items.try_iter()?.map(|item| item.map(Bound::unbind));
-    Ok(Action::PutMany(Batch::new(items.collect::<PyResult<_>>()?)))
+    Ok(Action::PutMany(Box::new(Batch::new(
+        items.collect::<PyResult<_>>()?,
+    ))))
 }
 
 #[pymethods]

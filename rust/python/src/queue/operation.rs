@@ -43,7 +43,7 @@ pub(super) enum Action {
         max: usize,
     },
     Put(Py<PyAny>),
-    PutMany(Batch),
+    PutMany(Box<Batch>),
     Join,
 }
 
