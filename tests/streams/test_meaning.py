@@ -1,9 +1,9 @@
 """Any pipeline gives the items, and the error, of its plain-Python meaning.
 
 Pipelines are generated: operators in any order, functions plain, async and suspending, failing
-at some items, with every policy, fused or handed over, in lists of any size. Seen red with: the
-list of a failing slice thrown away, an error raised ahead of the items before it, `take` asking
-for more, results handed over without regard to their tickets, the rest of a batch forgotten.
+at some items, with every policy, fused or handed over, in lists of any size. Seen red with: an
+error raised ahead of the items before it in its list, results handed over without regard to
+their tickets, two workers handing over at once, the rest of a batch forgotten.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ __all__ = ("Filter", "Map")
 class _PerItem(Step):
     def __init__(self, name: str, upstream: Step, fn: Callable[[Any], Any], policy: Policy) -> None:
         super().__init__(name, upstream)
+        self._upstream = upstream
         self._fn = fn
         self._policy = policy
         self._awaits: bool | None = True if iscoroutinefunction(fn) else None
@@ -36,15 +37,33 @@ class _PerItem(Step):
     async def pull(self, want: int) -> list[Any] | None:
         if self._failure is not None:
             raise self._failure
-        if not length_hint(self._rest):
-            items = await self._receive(want)
+        rest = self._rest
+        if not length_hint(rest):
+            items = await self._upstream.pull(want)
             if not items:
                 return items
+            self.tally.items_in += len(items)
             self._items, self._rest = items, iter(items)
+            rest = self._rest
         if self._awaits is not False:
-            return await self._one()
+            # Here and not in a method: a call more would add a third to what a ready one costs.
+            item = next(rest)
+            try:
+                result = self._fn(item)
+                if self._awaits is None:
+                    self._awaits = isawaitable(result)
+                if type(result) is CoroutineType or isawaitable(result):
+                    result = await result
+            except Exception as error:  # noqa: BLE001
+                if (failure := await self._let_go(error)) is not None:
+                    return self._fail(failure, self._position(), [])
+                return []
+            except BaseException:
+                self._break(self._position())
+                raise
+            return self._meaning(item, result)
         out: list[Any] = []
-        rest, slice_ = self._rest, self._slice
+        slice_ = self._slice
         slice_.begin()
         while True:
             try:
@@ -54,23 +73,6 @@ class _PerItem(Step):
                     return self._fail(failure, self._position(), out)
             if slice_.is_over() or not length_hint(rest):
                 return self._emit(out)
-
-    async def _one(self) -> list[Any]:
-        item = next(self._rest)
-        try:
-            result = self._fn(item)
-            if self._awaits is None:
-                self._awaits = isawaitable(result)
-            if type(result) is CoroutineType or isawaitable(result):
-                result = await result
-        except Exception as error:  # noqa: BLE001
-            if (failure := await self._let_go(error)) is not None:
-                return self._fail(failure, self._position(), [])
-            return []
-        except BaseException:
-            self._break(self._position())
-            raise
-        return self._emit(self._meaning(item, result))
 
     async def _let_go(self, error: Exception) -> Exception | None:
         item = self._items[-1 - length_hint(self._rest)]
@@ -85,7 +87,7 @@ class _PerItem(Step):
 
     @abstractmethod
     def _meaning(self, item: Any, result: Any) -> list[Any]:
-        """Return what is handed on for one result."""
+        """Return, and count, what is handed on for one result."""
 
 
 class Map(_PerItem):
@@ -95,6 +97,7 @@ class Map(_PerItem):
             append(fn(item))
 
     def _meaning(self, item: Any, result: Any) -> list[Any]:  # noqa: ARG002
+        self.tally.items_out += 1
         return [result]
 
 
@@ -106,4 +109,4 @@ class Filter(_PerItem):
                 append(item)
 
     def _meaning(self, item: Any, result: Any) -> list[Any]:
-        return [item] if result else []
+        return self._emit([item] if result else [])
