@@ -141,7 +141,7 @@ impl Port {
         }
         let link = Arc::new(link);
         let own = Arena::new(Arc::new(ArenaMap::attach(end.own)?));
-        let reads = Holder::new(Arc::new(ArenaMap::attach(end.pool)?), participant);
+        let reads = Holder::new(Arc::new(ArenaMap::attach_to_read(end.pool)?), participant);
         let outgoing = Sender::new(lane(&link, UP_HEAD, UP_DATA));
         let incoming = Receiver::new(lane(&link, DOWN_HEAD, DOWN_DATA));
         Ok((Self::new(link, outgoing, incoming, reads, end.bell), own))
