@@ -235,6 +235,16 @@ impl Port {
         Ok(lock(&self.outgoing).settle()?)
     }
 
+    /// Asks to be rung when the other side has read on. False: it has done so since the last look.
+    pub fn want_room(&self) -> Result<bool, PortError> {
+        Ok(lock(&self.outgoing).lane.doze()?)
+    }
+
+    /// Whether the other side has ever looked for a message.
+    pub fn met(&self) -> bool {
+        lock(&self.outgoing).lane.met()
+    }
+
     /// The next message, its slabs held.
     pub fn receive(&self) -> Result<Option<Arrival>, PortError> {
         let received = lock(&self.incoming).receive(|record| self.decode(record))?;
