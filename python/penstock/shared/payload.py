@@ -60,4 +60,5 @@ def load(stream: Any, buffers: Sequence[Any]) -> Any:
     Arrays are views of the buffers and writable if those are. Only for streams from processes
     of the same program: unpickling runs code of the sender's choice.
     """
-    return pickle.loads(stream, buffers=buffers)  # noqa: S301
+    # What was a bare buffer comes out as what is given here, and a memoryview has a length.
+    return pickle.loads(stream, buffers=map(memoryview, buffers))  # noqa: S301

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Protocol
 
@@ -42,29 +43,38 @@ class Gate:
                 return True
             return False
 
+    def enter_over(self) -> None:
+        """Go in though all places may be taken."""
+        with self._lock:
+            self._inside += 1
+
     def enter(self) -> None:
         """Wait for a place, blocking the thread."""
         again = False
         while not self.try_enter():
             sleeper = _Thread()
-            if self._queue_up(sleeper, in_front=again):
-                try:
+            try:
+                if self._queue_up(sleeper, in_front=again):
                     sleeper.wait()
-                finally:
-                    self._go_away(sleeper)
+            finally:
+                self._go_away(sleeper)
             again = True
 
-    async def aenter(self) -> None:
-        """Wait for a place; cancelling takes none."""
+    async def aenter(self, deadline: float | None) -> bool:
+        """Wait for a place; cancelling takes none. False: the monotonic clock is at `deadline`."""
         again = False
         while not self.try_enter():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
             place = current_hub().place()
-            if self._queue_up(place, in_front=again):
-                try:
-                    await place.wait()
-                finally:
-                    self._go_away(place)
+            try:
+                if self._queue_up(place, in_front=again):
+                    await place.wait(left)
+            finally:
+                self._go_away(place)
             again = True
+        return True
 
     def leave(self) -> None:
         with self._lock:

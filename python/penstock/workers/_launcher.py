@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing.spawn
 import os
 import pickle
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 from penstock.errors import EngineError, Misuse
 
+from . import _main_module
 from ._zygote import MESSAGE
 
 # -c, and not -m: what is importable is set before the first import.
@@ -39,7 +39,7 @@ class Launcher:
         self._preload = list(preload)
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
-        self._main_module = _main_module()
+        self._main_module = _main_module.describe()
 
     @property
     def pid(self) -> int | None:
@@ -64,12 +64,14 @@ class Launcher:
             os.close(pidfd)
         self._link = ours
         try:
-            kind, answer = self._ask([], "prepare", self._preload)
+            self._prepare()
         except BaseException:
             self.stop()
             raise
+
+    def _prepare(self) -> None:
+        kind, answer = self._ask([], "prepare", self._preload)
         if kind == "failed":
-            self.stop()
             module, trace = answer
             raise Misuse(
                 f"pool {self._name!r} cannot preload {module!r}: {trace.strip().splitlines()[-1]}",
@@ -81,28 +83,33 @@ class Launcher:
                 f"in the process that forks the workers of pool {self._name!r}; a fork may copy "
                 "a lock that nobody releases. Leave the module that starts them out of preload=.",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def spawn(self, participant: int, fds: Sequence[int]) -> int:
         """Fork a worker with those descriptors (which stay open here); answers its pid."""
         pidfd = os.pidfd_open(os.getpid())
         try:
-            _, pid = self._ask([*fds, pidfd], "spawn", participant, self._main_module)
+            kind, answer = self._ask([*fds, pidfd], "spawn", participant, self._main_module)
         finally:
             os.close(pidfd)
-        return int(pid)
+        if kind == "failed":
+            raise EngineError(
+                f"pool {self._name!r} cannot start a worker: {answer}",
+                hint="see the limits on processes and memory (ulimit -u, pids.max)",
+            )
+        return int(answer)
 
     def reap(self, pid: int) -> int | None:
         """Forget a dead worker and what is left of its process group; answers its status.
 
         Negative for a signal, `None` if the zygote itself is gone.
         """
-        if self._link is None:
-            return None
         # Until it is reaped, the pid names this worker and its group, and nothing else.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
+        if self._link is None:
+            return None
         try:
             return self._ask([], "reap", pid)[1]  # type: ignore[no-any-return]
         except EngineError:
@@ -136,9 +143,3 @@ class Launcher:
                 hint="it is started again with the next worker",
             )
         return pickle.loads(answer)  # type: ignore[no-any-return] # noqa: S301 (our own child)
-
-
-def _main_module() -> dict[str, str]:
-    """How a worker can load this process's `__main__`, should a task need it."""
-    data = multiprocessing.spawn.get_preparation_data("penstock")
-    return {key: str(value) for key, value in data.items() if key.startswith("init_main_from")}

@@ -8,6 +8,7 @@ import math
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Executor, Future
 from types import TracebackType
@@ -16,12 +17,14 @@ from typing import Any, ParamSpec, Self, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from penstock._loops import current_hub
-from penstock.errors import Closed, Full, Misuse
-from penstock.shared import dump
+from penstock.errors import Closed, Expired, Full, Misuse
+from penstock.shared import Payload, dump
 
 from ._budget import default_bytes
 from ._engine import Engine
 from ._gate import Gate
+from ._outcome import describe as describe_error
+from ._outcome import restore
 from ._results import Results
 from ._statistics import PoolStatistics
 from ._task import Task, describe
@@ -32,7 +35,10 @@ _Ts = TypeVarTuple("_Ts")
 
 _NAMES = itertools.count(1)
 _MOST_WORKERS = 200
+_MOST_BYTES = 1 << 46
 _LARGEST_CHUNK = 4096
+_LONGEST = 1e9
+"""Seconds; a timeout beyond it is none."""
 
 
 class WorkerPool(Executor):
@@ -92,7 +98,7 @@ class WorkerPool(Executor):
             _positive("max_tasks_per_child", max_tasks_per_child)
         if max_bytes is None:
             max_bytes = default_bytes()
-        _positive("max_bytes", max_bytes)
+        _positive("max_bytes", max_bytes, _MOST_BYTES)
         if isinstance(preload, str):
             raise Misuse(
                 f"preload={preload!r} is a string, not a sequence of module names",
@@ -108,7 +114,7 @@ class WorkerPool(Executor):
             max_tasks_per_child,
             max_bytes,
             list(preload),
-            self._gate.leave,
+            on_done=self._gate.leave,
         )
         self._starting = threading.Lock()
 
@@ -127,7 +133,13 @@ class WorkerPool(Executor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop(kill=_is_abrupt(kind))
+        if self._engine.is_foreign:
+            return  # a forked child leaves the block; the pool is its parent's
+        try:
+            self._stop(kill=_is_abrupt(kind))
+        except BaseException:  # Ctrl-C while the block waits for what was submitted
+            self._stop(kill=True)
+            raise
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(self._start)
@@ -139,6 +151,8 @@ class WorkerPool(Executor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._engine.is_foreign:
+            return
         kill = _is_abrupt(kind)
         if not kill:
             try:
@@ -158,16 +172,16 @@ class WorkerPool(Executor):
 
     def _start(self) -> None:
         with self._starting:
-            if self._engine.is_running:
-                raise Misuse(f"pool {self.name!r} is running already", hint="make another pool")
             self._engine.start()
 
     def _stop(self, *, kill: bool = False) -> None:
+        self._engine.stop(cancel=kill, kill=kill, wait=False)
         self._gate.open_for_all()
         self._engine.stop(cancel=kill, kill=kill, wait=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more; as `Executor.shutdown`. Leaving the pool's block does the same."""
+        self._engine.stop(cancel=cancel_futures, kill=False, wait=False)
         self._gate.open_for_all()
         self._engine.stop(cancel=cancel_futures, kill=False, wait=wait)
 
@@ -182,17 +196,24 @@ class WorkerPool(Executor):
 
         Blocks while `max_pending` tasks are under way; on an event loop's thread raises `Full`
         instead (`await pool.run(...)` waits there). Raises `Misuse` at once if the call does not
-        pickle. The future's `cancel` succeeds until a worker begins the task.
+        pickle. The future's `cancel` succeeds until a worker begins the task. Do not change
+        large arguments before the task is done: they may be copied after `submit` has returned.
+
+        Callbacks of the future run on the pool's own thread, so they must be quick and must not
+        wait for another task. They may submit, and are let in beyond `max_pending`.
         """
         self._engine.check()
         if not self._gate.try_enter():
-            if _on_a_loop():
+            if self._engine.is_reactor:
+                self._gate.enter_over()
+            elif _on_a_loop():
                 raise Full(
                     f"pool {self.name!r} has max_pending tasks under way, and an event loop runs "
                     "in this thread",
                     hint="await pool.run(fn, ...), or raise max_pending=",
                 )
-            self._gate.enter()
+            else:
+                self._gate.enter()
         return self._launch(fn, args, kwargs, None)
 
     async def run(self, fn: Callable[[*_Ts], R], *args: *_Ts, timeout: float | None = None) -> R:
@@ -214,8 +235,8 @@ class WorkerPool(Executor):
             Misuse: the call does not pickle.
 
         """
-        task = await self._begin(fn, args, timeout)
         place = current_hub().place()
+        task = await self._begin(fn, args, timeout)
         task.add_done_callback(lambda _: place.wake())
         try:
             await place.wait()
@@ -239,7 +260,9 @@ class WorkerPool(Executor):
             window: calls under way at a time, and so the bound of what is in memory; by default
                 four per worker. Items are asked for one by one, as there is room.
 
-        An exception of a call is raised where its result would have come; iteration can go on.
+        An exception of a call, or of pickling it, is raised where its result would have come, one
+        of the source behind the results of the items it gave; iteration can go on. While an async
+        source makes the pool wait for its next item, results are not handed out.
 
         """
         if window is None:
@@ -257,8 +280,9 @@ class WorkerPool(Executor):
         """As `Executor.map`; chunks are sized by themselves unless `chunksize` is given.
 
         Without it, and if every iterable has a length, each worker gets about four chunks;
-        otherwise items go one by one. All calls are submitted before the first result is asked
-        for, as the blocking of `submit` allows.
+        otherwise items go one by one. All calls are submitted before `map` returns, as the
+        blocking of `submit` allows. Results before the one that raises are handed out, but the
+        calls behind it in its chunk are not made.
         """
         if chunksize is not None:
             _positive("chunksize", chunksize)
@@ -271,16 +295,35 @@ class WorkerPool(Executor):
         end = None if timeout is None else time.monotonic() + timeout
         calls = zip(*iterables, strict=False)
         chunks = iter(lambda: list(itertools.islice(calls, chunksize)), [])
-        futures = [self.submit(_call_each, fn, chunk) for chunk in chunks]
+        futures: deque[Future[Any]] = deque()
+        try:
+            futures.extend(self.submit(_call_each, fn, chunk) for chunk in chunks)
+        except BaseException:
+            _take_back(futures)
+            raise
         return _results(futures, end)
 
-    async def _begin(self, fn: Callable[..., Any], args: Any, timeout: float | None) -> Task:
-        if timeout is not None and not timeout > 0:
-            raise Misuse(f"timeout={timeout!r} is not a positive number of seconds")
+    def _check(self) -> None:
+        """Raise what keeps a call from being taken now."""
         self._engine.check()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._gate.try_enter():
-            await self._gate.aenter()
+
+    async def _begin(self, fn: Callable[..., Any], args: Any, timeout: float | None) -> Task:
+        """Submit a call, waiting at the gate as long as must be."""
+        if timeout is not None:
+            is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+            if not (is_number and timeout > 0):
+                raise Misuse(
+                    f"timeout={timeout!r} is not a positive number of seconds",
+                    hint="give seconds above 0, or None to wait for ever",
+                )
+        self._engine.check()
+        deadline = None if timeout is None or timeout > _LONGEST else time.monotonic() + timeout
+        if not self._gate.try_enter() and not await self._gate.aenter(deadline):
+            raise Expired(
+                f"{describe(fn)} was not taken by pool {self.name!r} within {timeout} s: "
+                "max_pending tasks were under way all the time",
+                hint="raise timeout= or max_pending=, or use more workers",
+            )
         return self._launch(fn, args, {}, deadline)
 
     def _launch(
@@ -337,17 +380,36 @@ def _is_abrupt(kind: type[BaseException] | None) -> bool:
     return kind is not None and not issubclass(kind, Exception)
 
 
-def _call_each(fn: Callable[..., R], chunk: list[tuple[Any, ...]]) -> list[R]:
-    return [fn(*arguments) for arguments in chunk]
-
-
-def _results(futures: list[Future[list[R]]], end: float | None) -> Iterator[R]:
+def _call_each(
+    fn: Callable[..., R], chunk: list[tuple[Any, ...]]
+) -> tuple[list[R], Payload | None]:
+    """In the worker: the results up to the first error, and that error."""
+    results: list[R] = []
     try:
-        futures.reverse()
+        for arguments in chunk:
+            results.append(fn(*arguments))  # noqa: PERF401 (those before an error count)
+    except BaseException as error:
+        if not results:
+            raise
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        return results, describe_error(error)
+    return results, None
+
+
+def _results(futures: deque[Future[Any]], end: float | None) -> Iterator[Any]:
+    try:
         while futures:
             left = None if end is None else max(0.0, end - time.monotonic())
             # The future is dropped before its values are handed out, so they can go, too.
-            yield from futures.pop().result(left)
+            results, error = futures.popleft().result(left)
+            yield from results
+            del results
+            if error is not None:
+                raise restore(*error)
     finally:
-        for future in futures:
-            future.cancel()
+        _take_back(futures)
+
+
+def _take_back(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from penstock._loops import Place, current_hub
+from penstock.errors import Misuse
 
 if TYPE_CHECKING:
     from ._pool import WorkerPool
-    from ._task import Task
 
 R = TypeVar("R")
+
+_NOTHING: Any = object()
 
 
 class Results(Generic[R]):
@@ -22,6 +25,8 @@ class Results(Generic[R]):
     At most `window` calls are under way at a time, and no item is asked for before its turn. An
     exception of a call comes out where its result would have. When the iterator is closed (or
     left by an exception, inside `async with`), calls that have not begun are taken back.
+
+    Cancelling a step loses nothing: the next step goes on where it was. One task at a time.
     """
 
     def __init__(
@@ -35,34 +40,42 @@ class Results(Generic[R]):
     ) -> None:
         self._pool = pool
         self._function = function
-        self._is_async = isinstance(items, AsyncIterable)
-        self._source: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._items = items
+        self._source: Iterator[Any] | AsyncIterator[Any] | None = None
+        self._item = _NOTHING
+        """Taken from the source and not submitted yet."""
         self._exhausted = False
+        self._failure: Exception | None = None
+        """Of the source; comes out behind the results of what it gave."""
         self._ordered = ordered
         self._window = window
-        self._under_way: deque[Task] = deque()
-        self._done: deque[Task] = deque()
-        """Of those under way, if the order does not matter."""
-        self._asleep: Place | None = None
-        self._awaited: Task | None = None
-        """The one to sleep for; `None`: any."""
+        self._under_way: deque[Future[R]] = deque()
+        self._done: deque[Future[R]] = deque()
+        """Unordered: those under way that are done. Filled by the pool's thread."""
+        self._sleeper: Place | None = None
+        self._awaited: Future[R] | None = None
+        """Ordered: the one that the sleeper is to be woken for."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> R:
-        while True:
-            await self._fill()
-            if not self._under_way:
-                raise StopAsyncIteration
-            task = self._next_done()
-            if task is not None:
-                return task.result()  # type: ignore[no-any-return]
+        await self._fill()
+        while self._under_way:
+            future = self._next_done()
+            if future is not None:
+                return future.result()
             await self._wait()
+            await self._fill()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Take back what has not begun. What runs is let run, and its result dropped."""
         self._exhausted = True
+        self._failure, self._item = None, _NOTHING
         while self._under_way:
             self._under_way.popleft().cancel()
 
@@ -77,47 +90,64 @@ class Results(Generic[R]):
     ) -> None:
         await self.aclose()
 
-    def _next_done(self) -> Task | None:
-        if not self._ordered:
-            if not self._done:
-                return None
-            task = self._done.popleft()
-            self._under_way.remove(task)
-            return task
-        task = self._under_way[0]
-        if not task.done():
+    def _next_done(self) -> Future[R] | None:
+        if self._ordered:
+            return self._under_way.popleft() if self._under_way[0].done() else None
+        if not self._done:
             return None
-        return self._under_way.popleft()
+        future = self._done.popleft()
+        self._under_way.remove(future)
+        return future
 
     async def _fill(self) -> None:
         while not self._exhausted and len(self._under_way) < self._window:
+            self._pool._check()  # noqa: SLF001
+            if self._item is _NOTHING:
+                try:
+                    self._item = await self._pull()
+                except StopAsyncIteration:
+                    self._exhausted = True
+                    return
+                except Exception as failure:
+                    self._exhausted, self._failure = True, failure
+                    return
+            future: Future[R]
             try:
-                item = await self._source.__anext__() if self._is_async else next(self._source)
-            except (StopIteration, StopAsyncIteration):
-                self._exhausted = True
-                return
-            task = await self._pool._begin(self._function, (item,), None)  # noqa: SLF001
-            self._under_way.append(task)
-            task.add_done_callback(self._note)  # type: ignore[arg-type]
+                future = await self._pool._begin(self._function, (self._item,), None)  # noqa: SLF001
+            except Misuse as refusal:
+                future = Future()
+                future.set_exception(refusal)
+            self._item = _NOTHING
+            self._under_way.append(future)
+            future.add_done_callback(self._note)
 
-    def _note(self, task: Task) -> None:
-        """Called by whichever thread completes a task."""
+    async def _pull(self) -> Any:
+        if self._source is None:
+            if isinstance(self._items, AsyncIterable):
+                self._source = aiter(self._items)
+            else:
+                self._source = iter(self._items)
+        if isinstance(self._source, AsyncIterator):
+            return await anext(self._source)
+        try:
+            return next(self._source)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    def _note(self, future: Future[R]) -> None:
+        # On the pool's thread: first the result, then the look for a sleeper; `_wait` does it in
+        # the opposite order, so one sees the other.
         if not self._ordered:
-            self._done.append(task)
-        # Looked at after the task is done: either this sees the place, or its owner sees the task.
-        place = self._asleep
-        if place is not None and self._awaited in (None, task):
-            place.wake()
+            self._done.append(future)
+        sleeper = self._sleeper
+        if sleeper is not None and (not self._ordered or future is self._awaited):
+            sleeper.wake()
 
     async def _wait(self) -> None:
-        self._awaited = self._under_way[0] if self._ordered else None
-        self._asleep = place = current_hub().place()
+        self._awaited = self._under_way[0]
+        self._sleeper = current_hub().place()
         try:
-            if self._next_is_done():
-                return
-            await place.wait()
+            if not (self._awaited.done() if self._ordered else self._done):
+                await self._sleeper.wait()
         finally:
-            self._asleep = None
-
-    def _next_is_done(self) -> bool:
-        return self._under_way[0].done() if self._ordered else bool(self._done)
+            self._sleeper = self._awaited = None

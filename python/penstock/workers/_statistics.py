@@ -48,7 +48,10 @@ class PoolStatistics(NamedTuple):
 
 
 class Ledger:
-    """Counts for one pool. Written by the reactor (submissions: under the pool's lock)."""
+    """Counts for one pool.
+
+    Written by the reactor; what was submitted and cancelled, by any thread under the pool's lock.
+    """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -61,7 +64,7 @@ class Ledger:
         self._payload_bytes = self._largest_payload = self._largest_stream = 0
 
     def start(self) -> None:
-        self._started = time.monotonic_ns()
+        self._started, self._stopped = time.monotonic_ns(), 0
 
     def stop(self) -> None:
         self._stopped = time.monotonic_ns()

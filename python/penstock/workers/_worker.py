@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing.spawn
+import os
 import signal
 import sys
 import time
+import traceback
 from typing import Any
 
 from penstock._native import Arena, Port, die_with
+from penstock.errors import Lost, Misuse
 from penstock.shared import Payload, dump, load
 
+from . import _main_module
+from ._main_module import Main
 from ._outcome import describe
-
-Main = dict[str, str]
-"""How the pool's `__main__` can be loaded here: what `multiprocessing` calls init_main_from_…"""
+from ._task import describe as name_of
 
 
 def main(fds: list[int], participant: int, main_module: Main) -> None:
@@ -45,11 +47,12 @@ class _Loader:
             if not self._main_module:
                 raise
             main_module, self._main_module = self._main_module, {}
-            multiprocessing.spawn.prepare(dict(main_module))
+            _main_module.load(main_module)
             return load(stream, buffers)
 
 
 def _serve(port: Port, arena: Arena, loader: _Loader) -> None:
+    process = os.getpid()
     while True:
         messages = port.receive(Port.SLOTS)
         if not messages:
@@ -67,6 +70,8 @@ def _serve(port: Port, arena: Arena, loader: _Loader) -> None:
             kind, payload = _run(loader, stream, buffers)
             elapsed = time.monotonic_ns() - started
             del stream, buffers
+            if os.getpid() != process:
+                return  # a child that the task forked, and that came back from it
             _answer(port, arena, kind, slot, number, payload, (started, elapsed))
             del payload
 
@@ -75,11 +80,34 @@ def _run(loader: _Loader, stream: Any, buffers: list[Any]) -> tuple[int, Payload
     try:
         function, arguments, keywords = loader.load(stream, buffers)
         del stream, buffers
-        return Port.VALUE, dump(function(*arguments, **keywords))
+        value = function(*arguments, **keywords)
     except BaseException as error:
         # The frames of this function and of the loader say nothing to the user.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-        return Port.RAISED, describe(error)
+        payload = describe(error)
+        # An exception and its frames often refer to each other: until the collector came by,
+        # they would hold the task's arguments, and those the pool's arena.
+        _clear(error)
+        return Port.RAISED, payload
+    del arguments, keywords
+    try:
+        return Port.VALUE, dump(value)
+    except Exception as error:
+        refusal = Misuse(
+            f"the result of {name_of(function)} does not pickle: {error}",
+            hint="return plain data, arrays, or instances of classes of a module",
+        )
+        refusal.__cause__ = error
+        return Port.RAISED, describe(refusal)
+
+
+def _clear(error: BaseException | None) -> None:
+    """Let go of what the frames of an exception and of its causes refer to."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _answer(
@@ -96,6 +124,8 @@ def _answer(
     except Exception as error:  # no room for the result
         kind, parcel = Port.RAISED, arena.pack(describe(error).stream, [])
     if not port.finish(slot, number):
+        if port.state(slot, number) != "killed":
+            raise Lost("the task has written over the memory that this worker shares with its pool")
         # The pool has decided that the task ends; what follows is the end of this process.
         while True:
             signal.pause()

@@ -81,7 +81,13 @@ def _spawn(
 ) -> tuple[str, Any]:
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        # Too many processes, or no memory: the workers there are can go on.
+        for fd in fds:
+            os.close(fd)
+        return "failed", str(error)
     if pid == 0:
         code = 1
         try:

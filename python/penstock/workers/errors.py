@@ -22,7 +22,8 @@ class WorkerLost(Lost, BrokenProcessPool):
     pid: int | None
     exit_code: int | None
     """What it ended with by itself; `None` if a signal ended it or nobody could tell."""
-    signal: signal.Signals | None
+    signal: signal.Signals | int | None
+    """What ended it; a bare number for one without a name."""
     task: str
 
     def __init__(
@@ -37,8 +38,20 @@ class WorkerLost(Lost, BrokenProcessPool):
         super().__init__(message, hint=hint)
         self.pid = pid
         self.exit_code = status if status is not None and status >= 0 else None
-        self.signal = signal.Signals(-status) if status is not None and status < 0 else None
+        self.signal = _signal(-status) if status is not None and status < 0 else None
         self.task = task
+
+
+def _signal(number: int) -> signal.Signals | int:
+    try:
+        return signal.Signals(number)
+    except ValueError:  # between SIGRTMIN and SIGRTMAX
+        return number
+
+
+def _name(number: int) -> str:
+    known = _signal(number)
+    return known.name if isinstance(known, signal.Signals) else f"signal {number}"
 
 
 class RemoteError(PenstockError):
@@ -66,7 +79,7 @@ def lost(pid: int | None, status: int | None, task: str, pool: str) -> WorkerLos
     if status is None:
         how, hint = "ended", None
     elif status < 0:
-        name = signal.Signals(-status).name
+        name = _name(-status)
         how = f"was ended by {name}"
         hint = (
             "SIGKILL often means that memory ran out: see the kernel's log, use fewer workers, "

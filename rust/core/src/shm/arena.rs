@@ -75,6 +75,14 @@ impl ArenaMap {
         Ok(Self { segment })
     }
 
+    /// As [`ArenaMap::attach`], the content without the right to write: a stray store there ends
+    /// this process instead of changing what other readers see.
+    pub fn attach_to_read(fd: OwnedFd) -> Result<Self, AttachError> {
+        let map = Self::attach(fd)?;
+        map.segment.protect(DATA_OFFSET)?;
+        Ok(map)
+    }
+
     /// Bytes of content there is room for.
     pub fn capacity(&self) -> usize {
         self.segment.length() - DATA_OFFSET

@@ -138,6 +138,8 @@ pub struct Sender {
     tail: u64,
     /// The receiver's index as last seen; never ahead of the truth.
     seen_head: u64,
+    /// The receiver was once asleep.
+    woke: bool,
 }
 
 impl Sender {
@@ -148,6 +150,7 @@ impl Sender {
             memory,
             tail: 0,
             seen_head: 0,
+            woke: false,
         }
     }
 
@@ -183,6 +186,7 @@ impl Sender {
         fence(Ordering::SeqCst);
         let wake = head.receiver_sleeps.load(Ordering::Relaxed) != 0
             && head.receiver_sleeps.swap(0, Ordering::AcqRel) != 0;
+        self.woke |= wake;
         Ok(Sent::Published {
             end: self.tail,
             wake,
@@ -214,6 +218,14 @@ impl Sender {
         }
         self.seen_head = head;
         Ok(head)
+    }
+
+    /// Whether the receiver has ever looked for a record: taken one, or slept for want of one.
+    pub fn met(&self) -> bool {
+        let head = self.memory.head();
+        self.woke
+            || head.receiver_sleeps.load(Ordering::Acquire) != 0
+            || head.head.load(Ordering::Acquire) != 0
     }
 
     /// Says that the sender is about to sleep for room. False: there has been progress since

@@ -141,7 +141,7 @@ impl Port {
         }
         let link = Arc::new(link);
         let own = Arena::new(Arc::new(ArenaMap::attach(end.own)?));
-        let reads = Holder::new(Arc::new(ArenaMap::attach(end.pool)?), participant);
+        let reads = Holder::new(Arc::new(ArenaMap::attach_to_read(end.pool)?), participant);
         let outgoing = Sender::new(lane(&link, UP_HEAD, UP_DATA));
         let incoming = Receiver::new(lane(&link, DOWN_HEAD, DOWN_DATA));
         Ok((Self::new(link, outgoing, incoming, reads, end.bell), own))
@@ -233,6 +233,16 @@ impl Port {
     /// Lets go of every parcel that the other side has read by now.
     pub fn settle(&self) -> Result<(), PortError> {
         Ok(lock(&self.outgoing).settle()?)
+    }
+
+    /// Asks to be rung when the other side has read on. False: it has done so since the last look.
+    pub fn want_room(&self) -> Result<bool, PortError> {
+        Ok(lock(&self.outgoing).lane.doze()?)
+    }
+
+    /// Whether the other side has ever looked for a message.
+    pub fn met(&self) -> bool {
+        lock(&self.outgoing).lane.met()
     }
 
     /// The next message, its slabs held.

@@ -124,6 +124,23 @@ impl Segment {
         Some(unsafe { self.base.add(offset) })
     }
 
+    /// Takes the right to write from what lies behind `offset`, from the next page on.
+    pub(super) fn protect(&self, offset: usize) -> io::Result<()> {
+        // SAFETY: a plain question.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+        let offset = offset.next_multiple_of(page);
+        let Some(length) = self.length.checked_sub(offset) else {
+            return Ok(());
+        };
+        let start = self.at(offset, length).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: the range lies in the mapping, from a page boundary to its end; who made it
+        // writes nothing there.
+        if unsafe { libc::mprotect(start.as_ptr().cast(), length, libc::PROT_READ) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
     /// Makes sure that the pages of the range exist, so that a lack of memory is an error here
     /// and not a SIGBUS at a store.
     pub(super) fn populate(&self, offset: usize, length: usize) -> io::Result<()> {

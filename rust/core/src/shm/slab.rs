@@ -48,8 +48,12 @@ const fn place(participant: u32) -> (usize, u64) {
 impl SlabEntry {
     /// The owner takes hold of a free slab and learns its generation.
     pub fn take(&self) -> u64 {
-        let (word, bit) = place(OWNER);
-        self.holders[word].fetch_or(bit, Ordering::AcqRel);
+        // Nobody holds a free slab, so whatever bits there are were written by accident; a reader
+        // with a stale reference that has just set its own will clear it again.
+        let (owners, bit) = place(OWNER);
+        for (word, holders) in self.holders.iter().enumerate() {
+            holders.store(if word == owners { bit } else { 0 }, Ordering::Release);
+        }
         self.generation.load(Ordering::Relaxed)
     }
 
@@ -113,6 +117,17 @@ mod tests {
         assert!(slab.retire(generation));
         assert!(!slab.pin(200, generation), "a stale reference is refused");
         assert!(!slab.is_held(), "and leaves no bit behind");
+    }
+
+    #[test]
+    fn bits_that_nobody_answers_for_end_with_the_slabs_next_use() {
+        let slab = SlabEntry::default();
+        for word in &slab.holders {
+            word.store(u64::MAX, Ordering::SeqCst);
+        }
+        let generation = slab.take();
+        slab.unpin(OWNER);
+        assert!(slab.retire(generation));
     }
 
     #[test]

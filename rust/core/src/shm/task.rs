@@ -37,6 +37,19 @@ pub enum State {
 const STATE_BITS: u32 = 3;
 
 impl State {
+    /// How it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vacant => "vacant",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Recalled => "recalled",
+            Self::Killed => "killed",
+        }
+    }
+
     const fn of(word: u64) -> Self {
         match word & ((1 << STATE_BITS) - 1) {
             1 => Self::Queued,

@@ -2,11 +2,17 @@
 
 use std::{
     os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use penstock_core::shm::{self, Arrival, Kind, PortError, Waited, WorkerEnd, task::TASKS};
+use penstock_core::shm::{
+    self, Arrival, Kind, PortError, Waited, WorkerEnd,
+    task::{State, TASKS},
+};
 use pyo3::{
     exceptions::{PyEOFError, PyOSError},
     prelude::*,
@@ -22,6 +28,8 @@ pub(crate) struct Port {
     port: shm::Port,
     /// Whether what comes in belongs to this end alone.
     writable: bool,
+    /// Something that came in made no sense; nothing behind it is believed.
+    is_broken: AtomicBool,
 }
 
 #[pymethods]
@@ -53,6 +61,7 @@ impl Port {
             Self {
                 port,
                 writable: true,
+                is_broken: AtomicBool::new(false),
             },
             fds,
         ))
@@ -78,6 +87,7 @@ impl Port {
             Self {
                 port,
                 writable: false,
+                is_broken: AtomicBool::new(false),
             },
             Arena(arena),
         ))
@@ -121,10 +131,20 @@ impl Port {
     #[pyo3(signature = (limit, /))]
     fn receive<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let messages = PyList::empty(py);
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(broken(py, PortError::Corrupt));
+        }
         while messages.len() < limit {
-            match self.port.receive().map_err(|failure| broken(py, failure))? {
-                Some(arrival) => messages.append(self.convert(py, arrival)?)?,
-                None => break,
+            match self.port.receive() {
+                Ok(Some(arrival)) => messages.append(self.convert(py, arrival)?)?,
+                Ok(None) => break,
+                Err(failure) => {
+                    self.is_broken.store(true, Ordering::Relaxed);
+                    if messages.is_empty() {
+                        return Err(broken(py, failure));
+                    }
+                    break; // those before it are sound; the next call says the rest
+                }
             }
         }
         Ok(messages)
@@ -139,6 +159,17 @@ impl Port {
     fn awake(&self) -> bool {
         self.port.awake();
         self.port.answer()
+    }
+
+    /// Asks to be rung when the other side has read on, after `send` said false. False: it has
+    /// read on already.
+    fn want_room(&self, py: Python<'_>) -> PyResult<bool> {
+        self.port.want_room().map_err(|failure| broken(py, failure))
+    }
+
+    /// Whether the other side has ever looked for a message.
+    fn met(&self) -> bool {
+        self.port.met()
     }
 
     /// Lets go of parcels that the other side has read.
@@ -197,14 +228,10 @@ impl Port {
         Ok(self.slot(py, slot)?.condemn(number))
     }
 
-    /// Whether it has begun (and may have ended).
+    /// How far it is; `None` if the slot's state is another task's, or makes no sense.
     #[pyo3(signature = (slot, number, /))]
-    fn has_begun(&self, py: Python<'_>, slot: usize, number: u64) -> PyResult<bool> {
-        let state = self.slot(py, slot)?.state(number);
-        Ok(!matches!(
-            state,
-            None | Some(shm::task::State::Queued | shm::task::State::Recalled)
-        ))
+    fn state(&self, py: Python<'_>, slot: usize, number: u64) -> PyResult<Option<&'static str>> {
+        Ok(self.slot(py, slot)?.state(number).map(State::name))
     }
 }
 

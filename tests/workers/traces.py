@@ -1,0 +1,47 @@
+"""What a process can leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def children() -> set[int]:
+    """Processes whose parent is this one."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def traces() -> dict[str, set[str]]:
+    """What a process can leave behind: descriptors, threads, children, shared memory."""
+    gc.collect()
+    descriptors = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            descriptors.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return {
+        # The one that listed the folder is gone.
+        "descriptors": {d for d in descriptors if "/proc/" not in d},
+        "threads": {f"{thread.name}" for thread in threading.enumerate()},
+        "native threads": set(os.listdir("/proc/self/task")),
+        "children": set(map(str, children())),
+        "names": set(os.listdir("/dev/shm")),
+        "mappings": {line for line in maps if "penstock-" in line},
+    }
+
+
+@contextlib.contextmanager
+def nothing_left() -> Iterator[None]:
+    before = traces()
+    yield
+    after = traces()
+    left = {kind: after[kind] - before[kind] for kind in before}
+    assert not any(left.values()), left
