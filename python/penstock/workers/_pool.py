@@ -27,7 +27,7 @@ from ._outcome import describe as describe_error
 from ._outcome import restore
 from ._results import Results
 from ._statistics import PoolStatistics
-from ._task import Task, describe
+from ._task import Task, describe, refuse_coroutine
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -331,6 +331,7 @@ class WorkerPool(Executor):
     ) -> Task:
         """Submit from inside the gate."""
         try:
+            refuse_coroutine(fn)
             try:
                 payload = dump((fn, args, keywords))
             except Exception as error:

@@ -29,7 +29,8 @@ class Task(Future[Any]):
         super().__init__()
         self.engine = engine
         self.number = number
-        self._function = function
+        # Now, on the submitter's account: a callable's own attributes may raise anything.
+        self.name = describe(function)
         self.payload: Payload | None = payload
         """Until it is placed in shared memory."""
         self.parcel: Parcel | None = None
@@ -48,11 +49,6 @@ class Task(Future[Any]):
         self.verdict: BaseException | None = None
         """Why the pool has decided to end it while it ran."""
 
-    @property
-    def name(self) -> str:
-        """How messages name it."""
-        return describe(self._function)
-
     def cancel(self) -> bool:
         """Take the call back. False if it has begun: awaiting `pool.run` ends that, too."""
         return self.cancelled() or (not self.done() and self.engine.cancel(self))
@@ -70,15 +66,18 @@ class Task(Future[Any]):
 
 
 def describe(function: Callable[..., object]) -> str:
-    """How messages name a callable; refuses one whose result cannot leave the worker."""
+    """How messages name a callable."""
     function = getattr(function, "func", function)  # functools.partial
     module = getattr(function, "__module__", None)
     name = getattr(function, "__qualname__", None) or repr(function)
-    name = f"{module}.{name}" if module else name
-    code = getattr(function, "__code__", None)
+    return f"{module}.{name}" if module else name
+
+
+def refuse_coroutine(function: Callable[..., object]) -> None:
+    """Raise `Misuse` for a function whose result cannot leave the worker."""
+    code = getattr(getattr(function, "func", function), "__code__", None)
     if isinstance(code, CodeType) and code.co_flags & _ASYNC:
         raise Misuse(
-            f"{name} is a coroutine function, and a worker has no event loop",
+            f"{describe(function)} is a coroutine function, and a worker has no event loop",
             hint="give a plain function; it may call asyncio.run",
         )
-    return name
