@@ -52,7 +52,9 @@ impl SlabEntry {
         // with a stale reference that has just set its own will clear it again.
         let (owners, bit) = place(OWNER);
         for (word, holders) in self.holders.iter().enumerate() {
-            holders.store(if word == owners { bit } else { 0 }, Ordering::Release);
+            // A swap, though a store would do: it keeps the word one chain of read-modify-writes,
+            // and loom can follow only those.
+            holders.swap(if word == owners { bit } else { 0 }, Ordering::AcqRel);
         }
         self.generation.load(Ordering::Relaxed)
     }
