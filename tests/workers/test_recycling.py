@@ -13,6 +13,7 @@ import pytest
 from penstock import WorkerPool
 from penstock.errors import EngineError, Misuse
 from penstock.workers import WorkerLost, _reactor
+from penstock.workers._launcher import Launcher
 from tests.workers import tasks
 from tests.workers.steps import PATIENCE, gone
 from tests.workers.traces import nothing_left
@@ -105,6 +106,25 @@ def test_a_killed_zygote_is_replaced_when_a_worker_retires():
             os.kill(zygote, signal.SIGKILL)
             assert gone(zygote)
             assert pool.submit(tasks.add, 1).result(PATIENCE / 2) == 2
+
+
+def test_a_zygote_that_is_killed_while_it_starts_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    prepare = Launcher._prepare
+    left = [True, True, True]
+
+    def killed(launcher: Launcher) -> None:
+        if left and left.pop():
+            os.kill(launcher.pid, signal.SIGKILL)
+        prepare(launcher)
+
+    with WorkerPool(workers=1) as pool:
+        monkeypatch.setattr(Launcher, "_prepare", killed)
+        zygote, worker = pool.pids()
+        os.kill(zygote, signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        assert gone(worker)
+        assert pool.submit(tasks.add, 1).result(PATIENCE) == 2
+        assert not left
 
 
 @pytest.mark.timeout(30)

@@ -44,8 +44,8 @@ _LONGEST = 1e9
 class WorkerPool(Executor):
     """Runs functions in worker processes; a worker's death costs the task it ran and no other.
 
-    A `concurrent.futures.Executor`, and async: large contiguous buffers (numpy arrays, bytearrays)
-    cross in shared memory, copied once on the way in and once on the way out; arguments arrive as
+    A `concurrent.futures.Executor`, and async: large contiguous buffers (of numpy arrays, or any
+    `pickle.PickleBuffer`) cross in shared memory, copied once on the way in and once on the way out; arguments arrive as
     read-only views, results as writable ones that live as long as something refers to them.
 
     Use it for work that holds the interpreter for longer than about 100 µs; below, the way there

@@ -32,6 +32,9 @@ _FALSE_STARTS = 3
 """So many workers in a row that die before they look for a task, per worker asked for, and the
 pool gives up."""
 
+_ZYGOTES = 5
+"""So many zygotes in a row that die before they have started a worker, and the pool gives up."""
+
 _MOST_PARTICIPANTS = 255
 """Besides the pool itself, in its arena."""
 
@@ -393,22 +396,28 @@ class Reactor:
     def _hire(self, participant: int) -> None:
         """Start a worker and watch it."""
         engine = self._engine
-        launcher = engine.launcher
-        assert launcher is not None
-        try:
-            worker = Worker(launcher, engine.arena, participant, engine.max_bytes)
-        except EngineError:
-            if launcher.is_alive:
-                raise
-            # The zygote had died unnoticed.
-            launcher.start()
-            worker = Worker(launcher, engine.arena, participant, engine.max_bytes)
+        worker = self._start_worker(participant)
         worker.port.doze()
         with engine.lock:
             engine.workers[participant] = worker
         for fd in (worker.port.fileno(), worker.pidfd):
             self._by_fd[fd] = worker
             self._epoll.register(fd, select.EPOLLIN)
+
+    def _start_worker(self, participant: int) -> Worker:
+        engine = self._engine
+        launcher = engine.launcher
+        assert launcher is not None
+        for left in reversed(range(_ZYGOTES)):
+            try:
+                if not launcher.is_alive:
+                    launcher.start()
+                return Worker(launcher, engine.arena, participant, engine.max_bytes)
+            except EngineError:
+                if launcher.is_alive or not left:
+                    raise
+                # The zygote had died unnoticed, or dies as we speak.
+        raise AssertionError("the last try returns or raises")
 
     def _dismiss(self) -> None:
         """Send workers home that are not needed any more."""

@@ -51,6 +51,7 @@ def main(fd: int, pool_pidfd: int) -> None:
     except (BrokenPipeError, ConnectionResetError):
         pass  # the pool's process has ended
     finally:
+        link.close()
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
