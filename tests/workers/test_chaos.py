@@ -1,4 +1,4 @@
-"""A short share of `make chaos ROOM=workers`; the seeds are fixed, so that a failure comes again."""
+"""A short share of `make chaos ROOM=workers`, from fixed seeds."""
 
 from __future__ import annotations
 

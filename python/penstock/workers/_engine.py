@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -32,6 +33,10 @@ from ._workers import Worker
 
 _SMALL = OUT_OF_BAND
 """Payloads up to this many bytes are placed by whoever submits them."""
+
+
+_SILENCE = 1_000_000
+"""Nanoseconds without a result after which what lies behind a worker's task is given to others."""
 
 
 def _nothing() -> dict[str, int]:
@@ -122,16 +127,17 @@ class Engine:
 
     def check(self) -> None:
         """Raise what keeps a task from being taken now."""
+        if not self.draining and self._thread is not None and self._pid == os.getpid():
+            return
         self._check_process()
         if self.broken is not None:
             raise self.breakage()
-        if self._thread is None and not self.draining:
-            raise Misuse(
-                f"pool {self.name!r} has not been started",
-                hint="use it inside `with pool:` or `async with pool:`",
-            )
         if self.draining:
             raise Closed(f"pool {self.name!r} is shut down", hint="submit before leaving its block")
+        raise Misuse(
+            f"pool {self.name!r} has not been started",
+            hint="use it inside `with pool:` or `async with pool:`",
+        )
 
     def submit(self, task: Task) -> None:
         with self.lock:
@@ -284,21 +290,30 @@ class Engine:
                 worker = min(free, key=lambda worker: len(worker.tasks))
             self.pending.popleft()
 
-    def balance(self) -> None:
-        """Give idle workers what waits behind another's task: that one may take for ever."""
+    def balance(self) -> int | None:
+        """Give idle workers what waits behind another's task, which may take for ever.
+
+        Not before that one has been silent for a while: tasks that are quick are done before they
+        could be had from elsewhere. Answers at which time (ns) it is worth to look again.
+        """
         if self.pending:
-            return
+            return None
         for idle in self.workers.values():
             if idle.tasks or idle.room <= 0:
                 continue
-            busiest = max(self.workers.values(), key=lambda worker: len(worker.tasks))
-            waiting = list(busiest.tasks.values())[1:]
-            for task in waiting[-min(idle.room, (len(waiting) + 1) // 2) :] if waiting else []:
-                if not busiest.port.recall(task.slot, task.number):
-                    continue
-                busiest.take_back(task)
-                if not self._lay(idle, task):
-                    self.pending.append(task)
+            ahead = [worker for worker in self.workers.values() if len(worker.tasks) > 1]
+            if not ahead:
+                return None
+            silent = min(ahead, key=lambda worker: worker.heard)
+            if time.monotonic_ns() - silent.heard < _SILENCE:
+                return silent.heard + _SILENCE
+            waiting = list(silent.tasks.values())[1:]
+            for task in waiting[-min(idle.room, (len(waiting) + 1) // 2) :]:
+                if silent.port.recall(task.slot, task.number):
+                    silent.take_back(task)
+                    if not self._lay(idle, task):
+                        self.pending.append(task)
+        return None
 
     def withdraw(self, task: Task) -> bool:
         """Claim a task that has not begun, if that is so."""

@@ -45,8 +45,9 @@ class WorkerPool(Executor):
     """Runs functions in worker processes; a worker's death costs the task it ran and no other.
 
     A `concurrent.futures.Executor`, and async: large contiguous buffers (of numpy arrays, or any
-    `pickle.PickleBuffer`) cross in shared memory, copied once on the way in and once on the way out; arguments arrive as
-    read-only views, results as writable ones that live as long as something refers to them.
+    `pickle.PickleBuffer`) cross in shared memory, copied once on the way in and once on the way
+    out; arguments arrive as read-only views, results as writable ones that live as long as
+    something refers to them.
 
     Use it for work that holds the interpreter for longer than about 100 µs; below, the way there
     and back costs more than the work. Functions and their arguments must pickle.
@@ -303,10 +304,6 @@ class WorkerPool(Executor):
             raise
         return _results(futures, end)
 
-    def _check(self) -> None:
-        """Raise what keeps a call from being taken now."""
-        self._engine.check()
-
     async def _begin(self, fn: Callable[..., Any], args: Any, timeout: float | None) -> Task:
         """Submit a call, waiting at the gate as long as must be."""
         if timeout is not None:
@@ -316,15 +313,19 @@ class WorkerPool(Executor):
                     f"timeout={timeout!r} is not a positive number of seconds",
                     hint="give seconds above 0, or None to wait for ever",
                 )
-        self._engine.check()
         deadline = None if timeout is None or timeout > _LONGEST else time.monotonic() + timeout
-        if not self._gate.try_enter() and not await self._gate.aenter(deadline):
+        if not await self._enter(deadline):
             raise Expired(
                 f"{describe(fn)} was not taken by pool {self.name!r} within {timeout} s: "
                 "max_pending tasks were under way all the time",
                 hint="raise timeout= or max_pending=, or use more workers",
             )
         return self._launch(fn, args, {}, deadline)
+
+    async def _enter(self, deadline: float | None) -> bool:
+        """Come through the gate, or raise what keeps a call from being taken at all."""
+        self._engine.check()
+        return self._gate.try_enter() or await self._gate.aenter(deadline)
 
     def _launch(
         self, fn: Callable[..., Any], args: Any, keywords: dict[str, Any], deadline: float | None

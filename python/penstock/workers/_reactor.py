@@ -53,9 +53,12 @@ class Reactor:
         """By bell and by pidfd."""
         self._false_starts = 0
         self._last_status: int | None = None
+        self._is_short = False
+        """A worker has died or was sent home since the last look at how many there are."""
         self._owed: list[Task] = []
         """Claimed for a worker that died, their futures not completed yet."""
         self._next_round = 0.0
+        self._next_balance: int | None = None
         self._epoll = select.epoll()
         self._epoll.register(bell, select.EPOLLIN)
 
@@ -119,7 +122,7 @@ class Reactor:
         while True:
             self._place()
             self._dismiss()
-            if not self._restaff():
+            if not (self._is_short and self._restaff()):
                 return
 
     def _patience(self) -> float | None:
@@ -127,6 +130,8 @@ class Reactor:
         with engine.lock:
             ends = [self._next_round] if any(w.tasks for w in engine.workers.values()) else []
             deadline = engine.deadlines.next()
+            if self._next_balance is not None:
+                ends.append(self._next_balance / 1e9)
             if deadline is not None:
                 # Not longer than the kernel can count.
                 ends.append(min(deadline, time.monotonic() + 3600.0))
@@ -172,6 +177,7 @@ class Reactor:
                     waited = min(max(0, message[3] - task.submitted), now - task.submitted)
                     elapsed = min(message[4], now - task.submitted)
                     worker.note(elapsed)
+                    worker.heard = now
                     engine.ledger.ran(waited, elapsed)
                     done.append((task, message))
                 self._false_starts = 0
@@ -248,6 +254,7 @@ class Reactor:
         worker.close()
         self._false_starts = self._false_starts + 1 if false_start else 0
         self._last_status = status
+        self._is_short = True
         while begun:
             task = begun[-1]
             error = task.verdict or lost(worker.pid, status, task.name, engine.name)
@@ -258,7 +265,7 @@ class Reactor:
     def _restaff(self) -> bool:
         """Have as many workers as are needed, unless they die as soon as they are born."""
         engine = self._engine
-        hired = False
+        self._is_short = hired = False
         failure: BaseException | None = None
         if self._false_starts >= _FALSE_STARTS * engine.size:
             failure = EngineError(
@@ -342,7 +349,7 @@ class Reactor:
         while True:
             with engine.lock:
                 engine.feed()
-                engine.balance()
+                self._next_balance = engine.balance()
                 if not engine.pending or not engine.has_room():
                     return
                 task = engine.pending[0]
@@ -428,6 +435,7 @@ class Reactor:
                 leaving = worker.retiring or over
                 if leaving and not (worker.tasks or worker.doomed or worker.dismissed):
                     worker.retiring = True
+                    self._is_short = True
                     try:
                         worker.dismiss()
                     except Lost:

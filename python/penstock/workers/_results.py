@@ -101,7 +101,6 @@ class Results(Generic[R]):
 
     async def _fill(self) -> None:
         while not self._exhausted and len(self._under_way) < self._window:
-            self._pool._check()  # noqa: SLF001
             if self._item is _NOTHING:
                 try:
                     self._item = await self._pull()
@@ -111,9 +110,10 @@ class Results(Generic[R]):
                 except Exception as failure:
                     self._exhausted, self._failure = True, failure
                     return
+            await self._pool._enter(None)  # noqa: SLF001
             future: Future[R]
             try:
-                future = await self._pool._begin(self._function, (self._item,), None)  # noqa: SLF001
+                future = self._pool._launch(self._function, (self._item,), {}, None)  # noqa: SLF001
             except Misuse as refusal:
                 future = Future()
                 future.set_exception(refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 from penstock._native import Arena, Port
 from penstock.errors import Lost
@@ -38,6 +39,8 @@ class Worker:
         """Killed, or found broken: it gets nothing more, and its death is under way."""
         self.failed = False
         """It was found broken, or gone, before the pool decided its end."""
+        self.heard = 0
+        """When it last sent a result, or else was given its first task; monotonic ns."""
         self.busy = 0
         """Nanoseconds spent in tasks."""
         self.typical = 0.0
@@ -85,6 +88,8 @@ class Worker:
         return True
 
     def _note(self, task: Task, slot: int) -> None:
+        if not self.tasks:
+            self.heard = time.monotonic_ns()
         self.tasks[slot] = task
         task.worker, task.slot = self, slot
         self.sent += 1
