@@ -274,20 +274,16 @@ class Engine:
         """Lay tasks with workers while there is room and their payloads are placed or small."""
         while self.pending:
             task = self.pending[0]
-            free = [worker for worker in self.workers.values() if worker.room > 0]
-            if not free:
+            worker = self._least_laden()
+            if worker is None:
                 return
             if task.parcel is None:
                 if task.payload is None or task.payload.nbytes > _SMALL:
                     return
                 task.parcel = self.arena.pack(*task.payload)
                 task.payload = None
-            worker = min(free, key=lambda worker: len(worker.tasks))
-            while not self._lay(worker, task):
-                free.remove(worker)
-                if not free:
-                    return  # their lanes are full; they ring when they have read on
-                worker = min(free, key=lambda worker: len(worker.tasks))
+            if not (self._lay(worker, task) or self._lay_elsewhere(worker, task)):
+                return  # the lanes are full; the workers ring when they have read on
             self.pending.popleft()
 
     def balance(self) -> int | None:
@@ -346,6 +342,17 @@ class Engine:
         if not worker.doomed:
             worker.doomed = True
             worker.kill()
+
+    def _least_laden(self) -> Worker | None:
+        least = None
+        for worker in self.workers.values():
+            if worker.room > 0 and (least is None or len(worker.tasks) < len(least.tasks)):
+                least = worker
+        return least
+
+    def _lay_elsewhere(self, not_with: Worker, task: Task) -> bool:
+        others = [worker for worker in self.workers.values() if worker is not not_with]
+        return any(worker.room > 0 and self._lay(worker, task) for worker in others)
 
     def _lay(self, worker: Worker, task: Task) -> bool:
         try:

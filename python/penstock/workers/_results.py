@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -40,8 +40,8 @@ class Results(Generic[R]):
     ) -> None:
         self._pool = pool
         self._function = function
-        self._items = items
-        self._source: Iterator[Any] | AsyncIterator[Any] | None = None
+        self._source: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._is_async = isinstance(items, AsyncIterable)
         self._item = _NOTHING
         """Taken from the source and not submitted yet."""
         self._exhausted = False
@@ -103,8 +103,11 @@ class Results(Generic[R]):
         while not self._exhausted and len(self._under_way) < self._window:
             if self._item is _NOTHING:
                 try:
-                    self._item = await self._pull()
-                except StopAsyncIteration:
+                    if self._is_async:
+                        self._item = await anext(self._source)
+                    else:
+                        self._item = next(self._source)
+                except (StopIteration, StopAsyncIteration):
                     self._exhausted = True
                     return
                 except Exception as failure:
@@ -120,19 +123,6 @@ class Results(Generic[R]):
             self._item = _NOTHING
             self._under_way.append(future)
             future.add_done_callback(self._note)
-
-    async def _pull(self) -> Any:
-        if self._source is None:
-            if isinstance(self._items, AsyncIterable):
-                self._source = aiter(self._items)
-            else:
-                self._source = iter(self._items)
-        if isinstance(self._source, AsyncIterator):
-            return await anext(self._source)
-        try:
-            return next(self._source)
-        except StopIteration:
-            raise StopAsyncIteration from None
 
     def _note(self, future: Future[R]) -> None:
         # On the pool's thread: first the result, then the look for a sleeper; `_wait` does it in
