@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from pathlib import Path
 
 PATIENCE = 30.0
@@ -51,3 +52,15 @@ def gone(pid: int, within: float = PATIENCE) -> bool:
         return bool(select.select([pidfd], [], [], within)[0])
     finally:
         os.close(pidfd)
+
+
+def stop(pid: int) -> None:
+    """Stop a process, and return when it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until_stopped(pid)
+
+
+def wait_until_stopped(pid: int) -> None:
+    # Nothing tells a process about the state of one that is not its child.
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        os.sched_yield()

@@ -144,7 +144,7 @@ def write_to(array: Any) -> None:
 
 
 def lengths(buffers: list[Any]) -> list[int]:
-    return [len(memoryview(buffer)) for buffer in buffers]
+    return [len(buffer) for buffer in buffers]
 
 
 def rewrap(buffers: list[Any]) -> list[pickle.PickleBuffer]:

@@ -105,7 +105,7 @@ def test_bytes(pool: WorkerPool, kind: type, size: int):
 def test_bare_buffers(pool: WorkerPool, size: int):
     value = bytes(range(256)) * (size // 256 + 1)
     buffers = [pickle.PickleBuffer(value), pickle.PickleBuffer(bytearray(value))]
-    assert pool.submit(tasks.lengths, buffers).result(PATIENCE) == [len(value)] * 2
+    assert pool.submit(tasks.lengths, buffers).result(PATIENCE) == [len(value)] * 2, "as a view"
     first, second = pool.submit(tasks.rewrap, buffers).result(PATIENCE)
     assert bytes(first) == bytes(second) == value
     assert len(first) == len(second) == len(value)

@@ -58,6 +58,7 @@ def scribble(path: str, name: str, byte: int, offset: int, length: int) -> int:
 async def test_a_task_that_wipes_its_state_still_has_a_timeout(step):
     held = step()
     async with WorkerPool(workers=1) as pool:
+        assert await pool.run(tasks.add, 1) == 2
         with pytest.raises(TimeoutError):
             await pool.run(wipe_and_hold, *held.pipes, timeout=1.0)
         assert await pool.run(tasks.add, 1) == 2

@@ -14,7 +14,7 @@ from penstock import WorkerPool
 from penstock.errors import Lost
 from penstock.workers import WorkerLost
 from tests.workers import tasks
-from tests.workers.steps import PATIENCE, Step, gone
+from tests.workers.steps import PATIENCE, Step, gone, stop
 
 
 def test_a_killed_worker_takes_one_of_ten_along(step: Callable[[], Step], tmp_path):
@@ -45,11 +45,12 @@ def test_what_lay_with_the_dead_runs_elsewhere_once_and_in_order(
 ):
     held, path = step(), tmp_path / "ran"
     with WorkerPool(workers=1) as pool:
-        pool.submit(tasks.add, 1).result()  # quick tasks are laid many at a time
+        for _ in range(60):  # quick tasks are laid many at a time
+            pool.submit(tasks.identity, 1).result()
         victim = pool.submit(tasks.hold, *held.pipes)
         worker = held.begun()
         behind = [pool.submit(tasks.record, str(path), number) for number in range(100)]
-        assert pool.statistics().laid > 1
+        assert pool.statistics().laid > 5
         os.kill(worker, signal.SIGKILL)
         assert [future.result(PATIENCE) for future in behind] == list(range(100))
         assert isinstance(victim.exception(0), WorkerLost)
@@ -142,10 +143,12 @@ def test_a_lane_full_of_recalled_tasks_is_gone_on_with(step: Callable[[], Step])
     with WorkerPool(workers=1) as pool:
         worker = pool.pids()[1]
         pool.submit(tasks.add, 1).result()
-        os.kill(worker, signal.SIGSTOP)
+        stop(worker)
         for _ in range(30):
             assert pool.submit(tasks.identity, bytes(15_000)).cancel()
         last = pool.submit(tasks.identity, bytes(15_000))
+        while pool._engine._rung:
+            os.sched_yield()  # until the pool's thread has tried, too
         os.kill(worker, signal.SIGCONT)
         assert last.result(PATIENCE / 2) == bytes(15_000)
 
@@ -154,12 +157,12 @@ def test_a_lane_full_of_recalled_tasks_is_gone_on_with(step: Callable[[], Step])
 def test_a_worker_whose_lane_is_full_is_told_to_stop_all_the_same():
     with WorkerPool(workers=1) as pool:
         worker = pool.pids()[1]
-        pool.submit(tasks.add, 1).result()
-        os.kill(worker, signal.SIGSTOP)
-        while not pool._engine.pending:
-            future = pool.submit(tasks.identity, bytes(15_000))
-            assert len(pool._engine.pending) or future.cancel()
-        assert future.cancel()
+        stop(worker)
+        # Records of one size until there is no room for another, then the one that just fits.
+        for size in [15_000] * 9 + list(range(15_000, 0, -8)):
+            assert pool.submit(tasks.identity, bytes(size)).cancel()
         pool.shutdown(wait=False)
+        while pool._engine._rung:
+            os.sched_yield()
         os.kill(worker, signal.SIGCONT)
         assert gone(worker, PATIENCE / 2)

@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from tests.workers.steps import PATIENCE, gone
+from tests.workers.steps import PATIENCE, gone, wait_until_stopped
 
 ROOT = Path(__file__).parents[2]
 
@@ -267,8 +267,7 @@ def test_ctrl_c_while_the_block_waits_for_the_last_tasks(program):
     )
     pids = started.pids()
     # The main thread is in `with`'s end as soon as the worker has stopped itself.
-    while Path(f"/proc/{pids[1]}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        os.sched_yield()
+    wait_until_stopped(pids[1])
     os.kill(started.process.pid, signal.SIGINT)
     assert started.end() == (0, "0\n", "")
     assert [pid for pid in pids if not gone(pid)] == []

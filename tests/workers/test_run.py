@@ -156,9 +156,9 @@ async def test_a_stopped_worker_is_ended_by_its_timeout(step: Callable[[], Step]
         assert await anyio.to_thread.run_sync(gone, worker)
 
 
-def test_outside_of_a_loop_nothing_is_begun(pool: WorkerPool, tmp_path):
-    call = pool.run(tasks.record, str(tmp_path / "ran"), "never")
+def test_outside_of_a_loop_nothing_is_begun(pool_of_one: WorkerPool, tmp_path):
+    call = pool_of_one.run(tasks.record, str(tmp_path / "ran"), "never")
     with pytest.raises(Misuse, match="no event loop"):
         call.send(None)
-    pool.submit(tasks.add, 1).result()
+    pool_of_one.submit(tasks.add, 1).result()
     assert not (tmp_path / "ran").exists()

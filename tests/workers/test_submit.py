@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ import pytest
 from penstock import WorkerPool
 from penstock.errors import Misuse
 from penstock.workers import RemoteError
+from penstock.workers._task import Task
 from tests.workers import tasks
 from tests.workers.steps import PATIENCE, Step
 
@@ -257,8 +259,17 @@ def test_cancelling_a_task_whose_result_is_being_taken_in():
 
 
 @pytest.mark.timeout(30)
-def test_cancelling_by_two_threads_at_once_counts_once(step: Callable[[], Step]):
+def test_cancelling_by_two_threads_at_once_counts_once(
+    step: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
+):
     held = step()
+    withdraw = Task.withdraw
+
+    def slowly(task: Task) -> object:
+        os.sched_yield()  # between the pool's decision and the future's
+        return withdraw(task)
+
+    monkeypatch.setattr(Task, "withdraw", slowly)
     with WorkerPool(workers=1, max_pending=101) as pool:
         first = pool.submit(tasks.hold, *held.pipes)
         held.begun()
