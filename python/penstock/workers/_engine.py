@@ -233,6 +233,11 @@ class Engine:
             busy = sum(worker.busy for worker in self.workers.values())
             return len(self.workers), idle, queued, laid, busy
 
+    def appetite(self) -> int:
+        """How many tasks the workers would have lie with them."""
+        with self.lock:
+            return sum(worker.ahead for worker in self.workers.values())
+
     def _check_process(self) -> None:
         # Before the lock is touched, which may have been held at the fork.
         if self.is_foreign:

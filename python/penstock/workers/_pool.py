@@ -258,18 +258,22 @@ class WorkerPool(Executor):
 
         Args:
             ordered: results in the order of the items; otherwise as they are done.
-            window: calls under way at a time, and so the bound of what is in memory; by default
-                four per worker. Items are asked for one by one, as there is room.
+            window: calls under way at a time, and so the bound of what is in memory. By default
+                four per worker, and for calls that take microseconds as many more as keep the
+                workers busy for some milliseconds. Items are asked for one by one, as there is
+                room.
 
         An exception of a call, or of pickling it, is raised where its result would have come, one
         of the source behind the results of the items it gave; iteration can go on. While an async
         source makes the pool wait for its next item, results are not handed out.
-
         """
-        if window is None:
-            window = 4 * self.workers
-        _positive("window", window)
+        if window is not None:
+            _positive("window", window)
         return Results(self, fn, items, ordered=ordered, window=window)
+
+    def _window(self) -> int:
+        """How many calls under way keep the workers busy, to judge by the last ones."""
+        return 2 * max(self._engine.appetite(), 2 * self.workers)
 
     def map(
         self,

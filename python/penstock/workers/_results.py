@@ -36,7 +36,7 @@ class Results(Generic[R]):
         items: Iterable[Any] | AsyncIterable[Any],
         *,
         ordered: bool,
-        window: int,
+        window: int | None,
     ) -> None:
         self._pool = pool
         self._function = function
@@ -100,7 +100,8 @@ class Results(Generic[R]):
         return future
 
     async def _fill(self) -> None:
-        while not self._exhausted and len(self._under_way) < self._window:
+        window = self._window or self._pool._window()  # noqa: SLF001
+        while not self._exhausted and len(self._under_way) < window:
             if self._item is _NOTHING:
                 try:
                     if self._is_async:
