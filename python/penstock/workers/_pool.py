@@ -266,6 +266,7 @@ class WorkerPool(Executor):
         An exception of a call, or of pickling it, is raised where its result would have come, one
         of the source behind the results of the items it gave; iteration can go on. While an async
         source makes the pool wait for its next item, results are not handed out.
+
         """
         if window is not None:
             _positive("window", window)
