@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from ._native import __version__
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import metrics, tracing
     from .errors import PenstockError
+    from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .queues import Queue
     from .resilience import Retry
+    from .service import Service
     from .streams import Stream
     from .workers import WorkerPool
 
 __all__ = (
+    "LoopMonitor",
     "Message",
     "MessageQueue",
     "Page",
@@ -28,14 +31,17 @@ __all__ = (
     "Reject",
     "Retry",
     "RetryLater",
+    "Service",
     "Stream",
     "WorkerPool",
     "__version__",
     "metrics",
+    "tracing",
 )
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
+    "LoopMonitor": "loop",
     "Message": "messages",
     "MessageQueue": "messages",
     "Page": "messages",
@@ -44,9 +50,11 @@ _ROOMS = {
     "Reject": "messages",
     "Retry": "resilience",
     "RetryLater": "messages",
+    "Service": "service",
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",
+    "tracing": "tracing",
 }
 
 

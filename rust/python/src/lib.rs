@@ -6,9 +6,11 @@ use pyo3::prelude::*;
 mod ending;
 mod errors;
 mod hub;
+mod loop_watch;
 mod metrics;
 mod queue;
 mod shared;
+mod tracing;
 mod waiter;
 
 /// The native half of penstock; import its names through the rooms, not from here.
@@ -19,6 +21,8 @@ mod _native {
     #[pymodule_export]
     use crate::hub::{Hub, Place};
     #[pymodule_export]
+    use crate::loop_watch::{LoopWatch, WatchedSelector};
+    #[pymodule_export]
     use crate::metrics::{
         Counter, Distribution, Gauge, Histogram, MeasuredCall, Measurement, Timing,
         measure_function,
@@ -27,6 +31,12 @@ mod _native {
     use crate::queue::{Queue, QueueItems, QueueOperation};
     #[pymodule_export]
     use crate::shared::{Arena, Parcel, Port, Slab, die_with};
+
+    #[pymodule_export]
+    use crate::tracing::{
+        Activation, FinishedSpan, Sampler, Span, SpanEvent, SpanLink, SpanStore, TraceContext,
+        Tracer, current_context_bytes, current_span, default_store, tracing_statistics,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
