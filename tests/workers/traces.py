@@ -33,7 +33,8 @@ def traces() -> dict[str, set[str]]:
         "threads": {f"{thread.name}" for thread in threading.enumerate()},
         "native threads": set(os.listdir("/proc/self/task")),
         "children": set(map(str, children())),
-        "names": set(os.listdir("/dev/shm")),
+        # Those of other programs come and go; `multiprocessing` would show by its tracker, a child.
+        "names": {name for name in os.listdir("/dev/shm") if "penstock" in name},
         "mappings": {line for line in maps if "penstock-" in line},
     }
 
