@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from ._native import __version__
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import metrics, tracing
     from .errors import PenstockError
     from .queues import Queue
     from .streams import Stream
     from .workers import WorkerPool
 
-__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__", "metrics")
+__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__", "metrics", "tracing")
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
@@ -26,6 +26,7 @@ _ROOMS = {
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",
+    "tracing": "tracing",
 }
 
 

@@ -7,6 +7,8 @@
 #[cfg(not(penstock_loom))]
 pub mod calls;
 #[cfg(not(penstock_loom))]
+pub mod clock;
+#[cfg(not(penstock_loom))]
 pub mod counter;
 #[cfg(not(penstock_loom))]
 pub mod eventfd;
@@ -21,7 +23,15 @@ pub mod hub;
 pub mod lifeline;
 #[cfg(not(penstock_loom))]
 pub mod park;
+#[cfg(not(penstock_loom))]
+pub mod random_id;
 pub mod ring;
+#[cfg(not(penstock_loom))]
+pub mod sampler;
 pub mod shards;
 pub mod shm;
+#[cfg(not(penstock_loom))]
+pub mod span;
 pub mod sync;
+#[cfg(not(penstock_loom))]
+pub mod trace_context;

@@ -9,6 +9,7 @@ mod hub;
 mod metrics;
 mod queue;
 mod shared;
+mod tracing;
 mod waiter;
 
 /// The native half of penstock; import its names through the rooms, not from here.
@@ -27,6 +28,12 @@ mod _native {
     use crate::queue::{Queue, QueueItems, QueueOperation};
     #[pymodule_export]
     use crate::shared::{Arena, Parcel, Port, Slab, die_with};
+
+    #[pymodule_export]
+    use crate::tracing::{
+        Activation, FinishedSpan, Sampler, Span, SpanEvent, SpanLink, SpanStore, TraceContext,
+        Tracer, current_context_bytes, current_span, default_store, tracing_statistics,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -16,5 +16,5 @@ pub(crate) use distribution::Distribution;
 pub(crate) use gauge::Gauge;
 pub(crate) use histogram::Histogram;
 pub(crate) use measure::measure_function;
-pub(crate) use measurement::Measurement;
+pub(crate) use measurement::{Measurement, failure};
 pub(crate) use timing::Timing;

@@ -83,7 +83,7 @@ impl Measurement {
 /// Cancellation is whatever is no `Exception`: `asyncio.CancelledError`, `trio.Cancelled`,
 /// `GeneratorExit`, `KeyboardInterrupt`; and the one of `concurrent.futures`, which is an
 /// `Exception` all the same. A group that holds an `Exception` beside cancellations is a failure.
-fn failure(py: Python<'_>, raised: &Bound<'_, PyAny>) -> Option<String> {
+pub(crate) fn failure(py: Python<'_>, raised: &Bound<'_, PyAny>) -> Option<String> {
     let kind = raised.get_type();
     let cancelled = if raised.is_instance_of::<PyException>() {
         is_future_cancellation(py, raised)
