@@ -20,8 +20,8 @@ def parse(text: str, *, base: int = 10) -> float:
 
 async def calls() -> None:
     call = tracer.trace("fetch", get_user, "123")
-    assert_type(call, Coroutine[Any, Any, int])
-    assert_type(await call, int)
+    returned: Coroutine[Any, Any, int] = call
+    assert_type(await returned, int)
     assert_type(await tracer.trace("fetch", get_user, "123"), int)
     assert_type(tracer.trace("parse", parse, "7", base=8), float)
     tracer.trace("parse", parse, 7)  # type: ignore[call-overload]

@@ -7,13 +7,15 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from penstock._native import FinishedSpan
 from penstock.shared import Payload, dump, load
 
+from ._traced import keep_spans
 from .errors import RemoteError, RemoteTraceback
 
 
-def describe(error: BaseException) -> Payload:
-    """What is sent for a task that raised `error`."""
+def describe(error: BaseException, *spans: Sequence[FinishedSpan]) -> Payload:
+    """What is sent for a task that raised `error`; with the spans that ended in it, if traced."""
     text = "".join(traceback.format_exception(error))
     try:
         carried = pickle.dumps(error, protocol=5)
@@ -21,7 +23,7 @@ def describe(error: BaseException) -> Payload:
         carried = None
     kind = type(error)
     summary = f"{kind.__module__}.{kind.__qualname__}: {_text(error)}"
-    return dump((carried, summary, text))
+    return dump((carried, summary, text, *spans))
 
 
 def _text(error: BaseException) -> str:
@@ -33,7 +35,9 @@ def _text(error: BaseException) -> str:
 
 def restore(stream: Any, buffers: Sequence[Any]) -> BaseException:
     """The exception that a task raised, its worker's traceback as the cause."""
-    carried, summary, text = load(stream, buffers)
+    carried, summary, text, *spans = load(stream, buffers)
+    for ended in spans:
+        keep_spans(ended)
     error: BaseException | None = None
     if carried is not None:
         try:

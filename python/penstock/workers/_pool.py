@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, Self, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from penstock._loops import current_hub
+from penstock._native import current_context_bytes
 from penstock.errors import Closed, Expired, Full, Misuse
 from penstock.shared import Payload, dump
 
@@ -339,7 +340,9 @@ class WorkerPool(Executor):
         try:
             refuse_coroutine(fn)
             try:
-                payload = dump((fn, args, keywords))
+                context = current_context_bytes()
+                carried = () if context is None else (context,)
+                payload = dump((fn, args, keywords, *carried))
             except Exception as error:
                 raise Misuse(
                     f"the call of {describe(fn)} does not pickle: {error}",
@@ -348,6 +351,7 @@ class WorkerPool(Executor):
                 ) from error
             task = Task(self._engine, next(self._numbers), fn, payload)
             task.deadline = deadline
+            task.is_traced = context is not None
             self._engine.submit(task)
         except BaseException:
             self._gate.leave()

@@ -21,6 +21,7 @@ from penstock.errors import EngineError, Expired, Full, Lost
 from penstock.shared import load
 
 from ._outcome import restore
+from ._traced import keep_spans
 from ._workers import Worker
 from .errors import lost
 
@@ -198,6 +199,9 @@ class Reactor:
         try:
             if kind == Port.VALUE:
                 value = load(stream, buffers)
+                if task.is_traced:
+                    value, spans = value
+                    keep_spans(spans)
             else:
                 error = restore(stream, buffers)
         except BaseException as failure:

@@ -46,6 +46,8 @@ class Task(Future[Any]):
         pool's lock, once."""
         self.taken_back = False
         """Claimed by `cancel`, or what amounts to it."""
+        self.is_traced = False
+        """It carries a trace context, so its value comes back beside spans."""
         self.verdict: BaseException | None = None
         """Why the pool has decided to end it while it ran."""
 

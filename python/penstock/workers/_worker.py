@@ -18,6 +18,7 @@ from . import _main_module
 from ._main_module import Main
 from ._outcome import describe
 from ._task import describe as name_of
+from ._traced import call_inside, finished_spans
 
 
 def main(fds: list[int], participant: int, main_module: Main) -> None:
@@ -77,28 +78,34 @@ def _serve(port: Port, arena: Arena, loader: _Loader) -> None:
 
 
 def _run(loader: _Loader, stream: Any, buffers: list[Any]) -> tuple[int, Payload]:
+    context: list[bytes] = []
     try:
-        function, arguments, keywords = loader.load(stream, buffers)
+        function, arguments, keywords, *context = loader.load(stream, buffers)
         del stream, buffers
-        value = function(*arguments, **keywords)
+        if context:
+            value = call_inside(context[0], function, arguments, keywords)
+        else:
+            value = function(*arguments, **keywords)
     except BaseException as error:
-        # The frames of this function and of the loader say nothing to the user.
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-        payload = describe(error)
+        # The frames of this function and of those it calls through say nothing to the user.
+        for _ in range(2 if context else 1):
+            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        payload = describe(error, *(finished_spans() for _ in context))
         # An exception and its frames often refer to each other: until the collector came by,
         # they would hold the task's arguments, and those the pool's arena.
         _clear(error)
         return Port.RAISED, payload
     del arguments, keywords
+    spans = finished_spans() if context else None
     try:
-        return Port.VALUE, dump(value)
+        return Port.VALUE, dump(value if spans is None else (value, spans))
     except Exception as error:
         refusal = Misuse(
             f"the result of {name_of(function)} does not pickle: {error}",
             hint="return plain data, arrays, or instances of classes of a module",
         )
         refusal.__cause__ = error
-        return Port.RAISED, describe(refusal)
+        return Port.RAISED, describe(refusal, *(() if spans is None else (spans,)))
 
 
 def _clear(error: BaseException | None) -> None:
