@@ -14,15 +14,26 @@ if TYPE_CHECKING:
     from . import metrics, tracing
     from .errors import PenstockError
     from .queues import Queue
+    from .service import Service
     from .streams import Stream
     from .workers import WorkerPool
 
-__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__", "metrics", "tracing")
+__all__ = (
+    "PenstockError",
+    "Queue",
+    "Service",
+    "Stream",
+    "WorkerPool",
+    "__version__",
+    "metrics",
+    "tracing",
+)
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
     "PenstockError": "errors",
     "Queue": "queues",
+    "Service": "service",
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",

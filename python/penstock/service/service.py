@@ -1,0 +1,287 @@
+"""A program's parts under one lifetime."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import anyio
+import anyio.abc
+
+from penstock.errors import Misuse
+
+from .errors import PartFailed
+from .health import ServiceHealth, State
+from .host import Host, describe
+from .part import AnyPart, name_of
+
+__all__ = ("Service",)
+
+
+class Service:
+    """Starts its parts in order, watches them, and drains them in reverse order.
+
+    Everything that is to live as long as the program goes in: stores, pools, relays, consumers,
+    monitors. A part that fails takes the service down: the others are drained, and `PartFailed`
+    names it, with its error as the cause.
+
+    Args:
+        name: for messages.
+        drain: seconds that all parts together have to finish what is under way, when the service
+            ends. Parts that are not done by then are stopped at once.
+
+    Three ways to use it: `async with service:`, which drains behind its block; `service.run()`,
+    which blocks until SIGTERM or Ctrl-C; `service.lifespan` for ASGI frameworks. It serves once.
+
+    Leaving the block normally or by an exception drains; leaving it by cancellation stops at once.
+    Methods are called on the loop's thread. asyncio, uvloop and trio.
+
+    Example:
+        >>> service = Service("orders", drain=20.0)
+        >>> service.add(WorkerPool(workers=2))
+        >>> service.run()  # doctest: +SKIP
+
+    """
+
+    def __init__(self, name: str, *, drain: float = 20.0) -> None:
+        if not name:
+            raise Misuse("a service needs a name", hint='Service("orders")')
+        if not (isinstance(drain, (int, float)) and 0 <= drain < math.inf):
+            raise Misuse(
+                f"drain={drain!r} of service {name!r} is not a number of seconds",
+                hint="give 0 or more; 0 stops at once",
+            )
+        self.name = name
+        self.drain = float(drain)
+        self._state = State.NEW
+        self._hosts: list[Host] = []
+        self._started: list[Host] = []
+        self._failed: Host | None = None
+        self._is_urgent = False
+        self._group: anyio.abc.TaskGroup
+        self._block: anyio.CancelScope
+        """Around what the caller does while the service runs."""
+        self._starting: anyio.CancelScope
+        self._asked_to_end: anyio.Event
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name!r}: {self._state}, {len(self._hosts)} parts>"
+
+    def add(self, *parts: AnyPart) -> None:
+        """Add parts, to be started in this order and drained in the reverse one.
+
+        A part is an async context manager, or has `start()`, `drain()` and `stop()`; see `Part` for
+        what it may have besides. Raises `Misuse` for anything else, for a part that is in already,
+        and once the service has been started; then none of them is added.
+        """
+        if self._state is not State.NEW:
+            raise Misuse(
+                f"service {self.name!r} has been started", hint="add parts before starting it"
+            )
+        taken = {host.name for host in self._hosts}
+        known = {id(host.part) for host in self._hosts}
+        hosts = []
+        for part in parts:
+            if id(part) in known:
+                raise Misuse(f"{part!r} is a part of service {self.name!r} already")
+            known.add(id(part))
+            name = base = name_of(part)
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{base}-{number}"
+            taken.add(name)
+            hosts.append(Host(name, part))
+        self._hosts += hosts
+
+    # -- what it says ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """One of "new", "starting", "running", "draining", "stopped" and "failed"."""
+        return self._state
+
+    @property
+    def ready(self) -> bool:
+        """Whether work should be sent here: it runs, and every part is healthy."""
+        return self.health().is_healthy
+
+    def health(self) -> ServiceHealth:
+        """State and health of every part; prints as a list. Asks them all: costs what they do."""
+        parts = tuple(host.health() for host in self._hosts)
+        is_healthy = self._state is State.RUNNING and all(part.is_healthy for part in parts)
+        return ServiceHealth(self.name, self._state, is_healthy, parts)
+
+    # -- lifetime ----------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Ask the service to end: `wait` returns, and `run` drains. Any number of times."""
+        if self._state not in {State.NEW, State.STOPPED, State.FAILED}:
+            self._asked_to_end.set()
+
+    async def wait(self) -> None:
+        """Wait until somebody calls `shutdown`. A failing part ends the block around this, too."""
+        if self._state not in {State.RUNNING, State.DRAINING}:
+            raise Misuse(
+                f"service {self.name!r} does not run", hint="wait inside of `async with service:`"
+            )
+        await self._asked_to_end.wait()
+
+    def stop_at_once(self) -> None:
+        """Cancel the block and every part, also one that starts or drains."""
+        self._is_urgent = True
+        if self._state in {State.STARTING, State.RUNNING}:
+            self._starting.cancel()
+            self._block.cancel()
+        for host in self._started:
+            host.cut()
+
+    async def __aenter__(self) -> Self:
+        if self._state is not State.NEW:
+            raise Misuse(
+                f"service {self.name!r} has been started before", hint="make another service"
+            )
+        self._state = State.STARTING
+        self._asked_to_end = anyio.Event()
+        self._starting = anyio.CancelScope()
+        self._block = anyio.CancelScope()
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        try:
+            with self._starting:
+                await self._start()
+            if self._failed is not None:
+                raise self._failure(self._failed)
+        except BaseException as error:
+            # The group's exit takes what is raised here back, so that it is not wrapped.
+            await self._wind_down(abrupt=not isinstance(error, Exception))
+            await self._group.__aexit__(None, None, None)
+            raise
+        self._state = State.RUNNING
+        self._block.__enter__()
+        return self
+
+    async def _start(self) -> None:
+        for host in self._hosts:
+            try:
+                await self._group.start(host.run, self._hear)
+            except Exception as error:
+                raise PartFailed(
+                    f"part {host.name!r} of service {self.name!r} did not start: {describe(error)}",
+                    part=host.name,
+                ) from error
+            self._started.append(host)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        is_ours = bool(self._block.__exit__(kind, error, trace))
+        is_abrupt = error is not None and not is_ours and not isinstance(error, Exception)
+        await self._wind_down(abrupt=is_abrupt)
+        await self._group.__aexit__(None, None, None)
+        if self._failed is not None:
+            failure = self._failure(self._failed)
+            if error is None or is_ours:
+                raise failure
+            error.add_note(str(failure))
+        return is_ours
+
+    def _hear(self, host: Host) -> None:
+        """A part has failed: end what the caller does, or the starting of the others."""
+        if self._failed is None:
+            self._failed = host
+        if self._state is State.STARTING:
+            self._starting.cancel()
+        elif self._state is State.RUNNING:
+            self._block.cancel()
+
+    async def _wind_down(self, *, abrupt: bool) -> None:
+        self._state = State.DRAINING
+        deadline = anyio.current_time() + self.drain
+        with anyio.CancelScope(shield=True):
+            for host in reversed(self._started):
+                if abrupt or self._is_urgent:
+                    await host.stop()
+                else:
+                    await host.drain(deadline)
+        self._state = State.STOPPED if self._failed is None else State.FAILED
+
+    def _failure(self, host: Host) -> PartFailed:
+        assert host.failure is not None
+        failure = PartFailed(
+            f"part {host.name!r} of service {self.name!r} failed: {describe(host.failure)}",
+            part=host.name,
+        )
+        failure.__cause__ = host.failure
+        return failure
+
+    # -- as a program, and below a framework --------------------------------------------------
+
+    def run(self, backend: Literal["asyncio", "uvloop", "trio"] = "asyncio") -> None:
+        """Run until SIGTERM or Ctrl-C, drain, and return. A second signal stops at once.
+
+        Blocks; the main thread only, since signals come there. Raises `PartFailed` where a part
+        did, and `SystemExit(128 + signal)` after a second signal.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise Misuse(
+                f"service {self.name!r} can be run by the main thread only: signals come there",
+                hint="elsewhere use `async with service:`",
+            )
+        options: dict[str, Any] = {"use_uvloop": True} if backend == "uvloop" else {}
+        library = "trio" if backend == "trio" else "asyncio"
+        second = anyio.run(self._serve, backend=library, backend_options=options)
+        if second is not None:
+            raise SystemExit(128 + second)
+
+    async def _serve(self) -> int | None:
+        failure: Exception | None = None
+        signals: list[int] = []
+        async with anyio.create_task_group() as group:
+            await group.start(self._listen, signals)
+            try:
+                async with self:
+                    await self.wait()
+            except Exception as error:
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            # Its frames would hold it.
+            try:
+                raise failure
+            finally:
+                del failure
+        return signals[1] if len(signals) > 1 else None
+
+    async def _listen(
+        self,
+        received: list[int],
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                received.append(number)
+                if len(received) == 1:
+                    self.shutdown()
+                else:
+                    self.stop_at_once()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """For frameworks: `FastAPI(lifespan=service.lifespan)`, also Starlette and Litestar.
+
+        The framework's server owns the signals there. When a part fails, `ready` turns false and
+        the lifespan ends with `PartFailed`; the server goes on until it is told to stop.
+        """
+        async with self:
+            yield
