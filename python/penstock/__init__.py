@@ -13,12 +13,14 @@ from ._native import __version__
 if TYPE_CHECKING:
     from . import metrics, tracing
     from .errors import PenstockError
+    from .loop import LoopMonitor
     from .queues import Queue
     from .service import Service
     from .streams import Stream
     from .workers import WorkerPool
 
 __all__ = (
+    "LoopMonitor",
     "PenstockError",
     "Queue",
     "Service",
@@ -31,6 +33,7 @@ __all__ = (
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
+    "LoopMonitor": "loop",
     "PenstockError": "errors",
     "Queue": "queues",
     "Service": "service",

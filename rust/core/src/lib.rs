@@ -35,3 +35,5 @@ pub mod span;
 pub mod sync;
 #[cfg(not(penstock_loom))]
 pub mod trace_context;
+#[cfg(not(penstock_loom))]
+pub mod watchdog;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod ending;
 mod errors;
 mod hub;
+mod loop_watch;
 mod metrics;
 mod queue;
 mod shared;
@@ -19,6 +20,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::hub::{Hub, Place};
+    #[pymodule_export]
+    use crate::loop_watch::{LoopWatch, WatchedSelector};
     #[pymodule_export]
     use crate::metrics::{
         Counter, Distribution, Gauge, Histogram, MeasuredCall, Measurement, Timing,

@@ -13,7 +13,7 @@ use pyo3::{prelude::*, sync::PyOnceLock, types::PyType};
 /// scale 3, and exact at both ends. Where there is no value, `mean`, `min`, `max` and quantiles are NaN.
 #[pyclass(frozen, eq, module = "penstock.metrics")]
 #[derive(PartialEq)]
-pub(crate) struct Distribution(pub(super) histogram::Distribution);
+pub(crate) struct Distribution(pub(crate) histogram::Distribution);
 
 #[pymethods]
 impl Distribution {
