@@ -1,6 +1,7 @@
 """Blocks are told once, with what blocks, on every loop; an idle loop is left alone.
 
-A loop is blocked by waiting for the monitor to say so: no test depends on how long that takes.
+A loop is blocked by waiting for the monitor to say so: no test depends on how long that takes. A
+machine that is busy may add blocks of its own, which no test counts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 
 import anyio
@@ -23,15 +25,16 @@ from penstock.loop import LoopBlock
 
 
 class Teller:
-    """An `on_block` that keeps what it was told, and lets the blocked loop go on."""
+    """An `on_block` that lets the loop it blocks go on, and keeps what it was told of that."""
 
     def __init__(self) -> None:
         self.blocks: list[LoopBlock] = []
         self.told = threading.Event()
 
     def __call__(self, block: LoopBlock) -> None:
-        self.blocks.append(block)
-        self.told.set()
+        if any(frame.name == "block_until_told" for frame in block.stack or ()):
+            self.blocks.append(block)
+            self.told.set()
 
     def block_until_told(self) -> None:
         assert self.told.wait(30), "the block was not told"
@@ -66,10 +69,11 @@ async def test_a_block_is_told_while_it_lasts_with_its_stack(kind: str):
     )
     assert "assert self.told.wait(30)" in str(block)
     assert block.seconds >= 0.015
-    assert (statistics.loop, statistics.blocks) == (kind, 1)
-    assert statistics.longest == block.seconds == statistics.blocked_seconds
+    assert statistics.loop == kind
+    assert statistics.blocks >= 1
+    assert block.seconds <= statistics.longest <= statistics.blocked_seconds
     assert statistics.delay.max >= 0.015
-    assert monitor.blocks == [block]
+    assert block in monitor.blocks
 
 
 async def test_every_block_is_told_once():
@@ -80,18 +84,20 @@ async def test_every_block_is_told_once():
             teller.block_until_told()
             await until(lambda: teller.blocks[-1].is_over)
             assert len(teller.blocks) == n + 1
-    assert monitor.statistics().blocks == 5
+    assert len(monitor.blocks) == monitor.statistics().blocks >= 5
 
 
 async def test_a_block_that_holds_the_interpreter_is_told_as_well():
     teller = Teller()
     async with LoopMonitor(0.02, on_block=teller) as monitor:
         await anyio.lowlevel.checkpoint()
+        begun = time.monotonic()
         sum(range(20_000_000))  # one native call
-        await until(lambda: monitor.statistics().blocked_seconds > 0)
-    assert monitor.statistics().blocks == 1
-    assert monitor.blocks[0].is_over
-    assert monitor.blocks[0].seconds >= 0.015
+        took = time.monotonic() - begun
+        await until(lambda: monitor.statistics().longest > 0.8 * took)
+    block = max(monitor.blocks, key=lambda block: block.seconds)
+    assert block.is_over
+    assert teller.blocks == []
 
 
 async def test_a_loop_that_keeps_turning_is_not_blocked(kind: str):
@@ -128,8 +134,11 @@ async def test_a_teller_that_fails_is_logged_and_the_watch_goes_on(
     caplog: pytest.LogCaptureFixture,
 ):
     teller = Teller()
+    calls = 0
 
     def failing(block: LoopBlock) -> None:
+        nonlocal calls
+        calls += 1
         teller(block)
         raise RuntimeError("my mistake")
 
@@ -138,7 +147,7 @@ async def test_a_teller_that_fails_is_logged_and_the_watch_goes_on(
             await anyio.lowlevel.checkpoint()
             teller.block_until_told()
             await until(lambda n=n: len(teller.blocks) == n + 1 and teller.blocks[n].is_over)
-    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError] * 2
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError] * calls
 
 
 async def test_by_default_it_warns(caplog: pytest.LogCaptureFixture):
@@ -195,7 +204,7 @@ async def test_it_is_a_part_of_a_service():
         assert service.health().parts[0].name == "loop monitor"
         await anyio.lowlevel.checkpoint()
         teller.block_until_told()
-    assert monitor.statistics().blocks == 1
+    assert monitor.statistics().blocks >= 1
 
 
 async def test_what_cannot_work_is_refused():
