@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct Span {
     context: core::TraceContext,
     parent_id: u64,
+    /// On the monotonic clock; not taken where nobody will ask.
     start: u64,
     name: Py<PyString>,
     /// Held for a few instructions and never while Python runs, so a forked child finds it free:
@@ -86,7 +87,7 @@ impl Span {
         Self {
             context,
             parent_id,
-            start: clock::monotonic(),
+            start: draft.as_ref().map_or(0, |_| clock::monotonic()),
             name,
             state: Mutex::new(State {
                 draft,
@@ -111,10 +112,10 @@ impl Span {
 
     #[inline]
     fn finish(&self, py: Python<'_>) {
-        let end = clock::monotonic();
         let Some(draft) = lock(&self.state).draft.take() else {
             return;
         };
+        let end = clock::monotonic();
         let name = match draft.renamed {
             Some(name) => name,
             None => match self.name.bind(py).to_str() {
