@@ -13,16 +13,37 @@ from ._native import __version__
 if TYPE_CHECKING:
     from . import metrics
     from .errors import PenstockError
+    from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .queues import Queue
+    from .resilience import Retry
     from .streams import Stream
     from .workers import WorkerPool
 
-__all__ = ("PenstockError", "Queue", "Stream", "WorkerPool", "__version__", "metrics")
+__all__ = (
+    "Message",
+    "MessageQueue",
+    "Page",
+    "PenstockError",
+    "Queue",
+    "Reject",
+    "Retry",
+    "RetryLater",
+    "Stream",
+    "WorkerPool",
+    "__version__",
+    "metrics",
+)
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
+    "Message": "messages",
+    "MessageQueue": "messages",
+    "Page": "messages",
     "PenstockError": "errors",
     "Queue": "queues",
+    "Reject": "messages",
+    "Retry": "resilience",
+    "RetryLater": "messages",
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",
