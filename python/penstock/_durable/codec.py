@@ -61,10 +61,17 @@ class JsonCodec:
 
 def _by_msgspec(type: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     import msgspec
+    import msgspec.inspect
 
+    wanted = Any if type is None else type
     try:
-        decoder = msgspec.json.Decoder(Any if type is None else type)
-    except Exception as error:
+        # The decoder would take a class that it does not know, and then refuse every value.
+        if isinstance(msgspec.inspect.type_info(wanted), msgspec.inspect.CustomType):
+            raise _undecodable_type(type, "msgspec does not know it")
+        decoder = msgspec.json.Decoder(wanted)
+    except (TypeError, ValueError, NameError) as error:
+        if isinstance(error, Misuse):
+            raise
         raise _undecodable_type(type, str(error)) from error
     encoder = msgspec.json.Encoder()
 

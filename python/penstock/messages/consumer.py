@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from penstock import metrics
 from penstock._durable.errors import OutcomeUnknown
@@ -100,18 +100,22 @@ class Consumer(Generic[T]):
     # -- lifetime ----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to consume in the background. `drain` has to be awaited by the same task."""
+        """Begin to consume in the background; raises EngineError if the store cannot be used.
+
+        The task that starts it has to `drain` it. If the consumer ends by an error, that task is
+        cancelled, and `drain` raises the error.
+        """
         if self._group is not None:
             raise Misuse(f"{self!r} has been started", hint="start it once")
-        group = anyio.create_task_group()
-        await group.__aenter__()
-        self._group = group
+        await anyio.to_thread.run_sync(self._queue.open)
         try:
-            await group.start(self.run)
-        except BaseException as error:
-            self._group = None
-            if not await group.__aexit__(type(error), error, error.__traceback__):
-                raise
+            group = anyio.create_task_group()
+            await group.__aenter__()
+            self._group = group
+            group.start_soon(self.run)
+        except BaseException:
+            await self._close_queue()
+            raise
 
     async def drain(self) -> None:
         """Claim nothing more, let the handlers under way end, give back the rest, and stop.
@@ -121,9 +125,7 @@ class Consumer(Generic[T]):
         """
         self._is_draining = True
         self._wake()
-        group, self._group = self._group, None
-        if group is not None:
-            await group.__aexit__(None, None, None)
+        await self._end(None)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -134,29 +136,49 @@ class Consumer(Generic[T]):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    ) -> bool:
+        if error is None:
             await self.drain()
-            return
-        group, self._group = self._group, None
-        if group is not None:
-            group.cancel_scope.cancel()
-            await group.__aexit__(None, None, None)
+            return False
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+        return await self._end(error)
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def _end(self, error: BaseException | None) -> bool:
+        """Leave the task group; true if that was all the error was about."""
+        group, self._group = self._group, None
+        if group is None:
+            return False
+        try:
+            trace = None if error is None else error.__traceback__
+            handled = await group.__aexit__(None if error is None else type(error), error, trace)
+            return bool(handled)
+        except BaseExceptionGroup as several:
+            # A group of one is no help to whoever reads it.
+            if len(several.exceptions) > 1:
+                raise
+            if several.exceptions[0] is error:
+                return False
+            raise several.exceptions[0] from None
+        finally:
+            await self._close_queue()
+
+    async def _close_queue(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._queue.close)
+
+    async def run(self) -> None:
         """Consume until cancelled, or until `drain()` has been called and all is done."""
         if self._is_running:
             raise Misuse(f"{self!r} runs already", hint="make another one for more")
         self._is_running = True
         await anyio.to_thread.run_sync(self._queue.open)
         try:
-            task_status.started()
             while not self._is_draining:
                 await self._incarnate(self._queue.store)
         finally:
             self._is_running = False
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._queue.close)
+            await self._close_queue()
 
     # -- one incarnation ---------------------------------------------------------------------
 
@@ -244,7 +266,8 @@ class Consumer(Generic[T]):
                 answer = await self._exchange(store, lease, settled, held, want)
             except OutcomeUnknown:
                 return  # It may hold claims that it does not know of: begin anew.
-            except EngineError as error:
+            except (EngineError, Misuse) as error:
+                # Misuse: a connection of this process keeps the file locked, for now.
                 if pause == _PATIENCE[0]:
                     _log.warning("%r goes on trying: %s", self, error)
                 self._done = settled + self._done
