@@ -14,10 +14,11 @@ class Kind(Generic[A, R]):
 
     `run(session, now, arguments)` gives one result for each argument, in order. It is pure SQL:
     it may be run again after its transaction was undone. `now` is the store's clock, in seconds
-    since 1970. In a flush, kinds of a lower `rank` run first.
+    since 1970. In a flush, kinds of a lower `rank` run first. A kind that only `reads` needs no
+    room on the disk.
     """
 
-    __slots__ = ("name", "rank", "run")
+    __slots__ = ("name", "rank", "reads", "run")
 
     def __init__(
         self,
@@ -25,8 +26,10 @@ class Kind(Generic[A, R]):
         run: Callable[[Any, float, Sequence[A]], Sequence[R]],
         *,
         rank: int = 0,
+        reads: bool = False,
     ) -> None:
         self.name = name
+        self.reads = reads
         self.rank = rank
         self.run = run
 

@@ -180,23 +180,22 @@ class SqliteSession:
     def _together(self, writes: list[Write[Any]]) -> bool:
         """Run all in one transaction; False if it ended before its time and nothing is done."""
         connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")  # if it fails, so would it for each by itself
+        only_reads = all(write.kind.reads for write in writes)
+        # If it fails, so would it for each by itself.
+        connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
         try:
             now = self.now()
             ordered = sorted(writes, key=_rank) if len(writes) > 1 else writes
             for kind, group in groupby(ordered, key=_kind):
                 if not self._isolated(kind, list(group), now):
                     return False
-            if not self._number:
-                # What others left behind who died, long ago.
-                connection.execute("DELETE FROM penstock_flush WHERE at < ?", (now - _WEEK,))
-            self._number += 1
-            connection.execute(_MARK, (self._writer, self._number, now))
+            if not only_reads:
+                self._mark(now)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 self._undo()  # It did not happen: perhaps a part of it fits.
-            elif self._did_commit(error):
+            elif not _is_full(error) and self._did_commit(error):
                 return True
             if len(writes) == 1:
                 raise
@@ -205,6 +204,15 @@ class SqliteSession:
             self._undo()
             raise
         return True
+
+    def _mark(self, now: float) -> None:
+        """Number the flush, in its own transaction."""
+        connection = self.connection
+        if not self._number:
+            # What others left behind who died, long ago.
+            connection.execute("DELETE FROM penstock_flush WHERE at < ?", (now - _WEEK,))
+        self._number += 1
+        connection.execute(_MARK, (self._writer, self._number, now))
 
     def _isolated(self, kind: Kind[Any, Any], writes: list[Write[Any]], now: float) -> bool:
         connection = self.connection
@@ -269,6 +277,11 @@ class SqliteSession:
 
     def _explained(self, error: BaseException) -> BaseException:
         return explained(error, self.name, self._path)
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """A full disk shows before the commit is written whole, so it certainly did not happen."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _rank(write: Write[Any]) -> tuple[int, int]:
