@@ -34,6 +34,7 @@ class _Command(NamedTuple):
 _COMMANDS = (
     _Command("demo", "work through a year of flights from New York", "penstock.demo.command"),
     _Command("doctor", "look at this machine as penstock sees it", "penstock.cli.doctor.command"),
+    _Command("messages", "look into queues, put dead letters back", "penstock.cli.messages"),
 )
 
 

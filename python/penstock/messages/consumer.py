@@ -229,6 +229,8 @@ class Consumer(Generic[T]):
                 claim = await ready.aget()
             except QueueShutDown:
                 return
+            if lease.is_lost:
+                return  # Others may have begun it.
             began = time.perf_counter()
             try:
                 settlement = await self._handling.handle(claim, lease)
