@@ -10,7 +10,7 @@ import benches
 from benches.case import Case
 from benches.refusal import Refusal
 
-ROOMS = ("queues", "metrics", "workers", "streams")
+ROOMS = ("queues", "metrics", "workers", "streams", "messages")
 
 
 def all_cases() -> list[Case]:

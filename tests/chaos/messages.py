@@ -3,8 +3,9 @@
 Consumers in processes of their own write down each effect, with the key and the fence, in a file
 that they append to; a handler fails at random, rejects at random, and the process is killed or
 stopped at random. The ledger then has to show: every message that was acknowledged to its producer
-was handled to its end or lies among the dead, no fence was handed out twice, and the effects that an
-outside system accepts, which refuses a fence lower than one it has seen for the key, are in order.
+was handled to its end or lies among the dead, no fence was handed out twice, and the effects that
+an outside system accepts, which refuses a fence lower than one it has seen for the key, are in
+order.
 """
 
 from __future__ import annotations

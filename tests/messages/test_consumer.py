@@ -210,6 +210,9 @@ async def test_a_consumer_starts_and_runs_once(url):
     async with MessageQueue("a", url) as queue, queue.consumer(handle) as consumer:
         with pytest.raises(Misuse, match="has been started"):
             await consumer.start()
+        await consumer.drain()
+        with pytest.raises(Misuse, match="has been drained"):
+            await consumer.start()
 
 
 async def test_a_consumer_opens_its_queue(file, until):
@@ -261,3 +264,24 @@ async def test_what_became_of_messages_is_counted(until):
     key = (("queue", "counted"), ("action", "acknowledge"))
     assert settled[key] % 3 == 0
     assert settled[key] > 0
+
+
+async def test_what_was_handled_is_not_handled_again_after_a_cancel(url, until):
+    """Cancelled at every moment after the handler has returned: its end is written all the same."""
+    got = []
+
+    async def handle(message: Message[int]) -> None:
+        got.append(message.data)
+
+    async with MessageQueue("a", url) as queue:
+        for turns in range(30):
+            await queue.enqueue(turns)
+            async with anyio.create_task_group() as group:
+                group.start_soon(queue.consume, handle)
+                while len(got) <= turns:
+                    await anyio.lowlevel.checkpoint()
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+            assert (await queue.statistics()).depth == 0
+    assert got == list(range(30))

@@ -107,6 +107,8 @@ class Consumer(Generic[T]):
         """
         if self._group is not None:
             raise Misuse(f"{self!r} has been started", hint="start it once")
+        if self._is_draining:
+            raise Misuse(f"{self!r} has been drained", hint="make another one")
         await anyio.to_thread.run_sync(self._queue.open)
         try:
             group = anyio.create_task_group()
@@ -201,7 +203,7 @@ class Consumer(Generic[T]):
             store.writer.forget(lease)
             if lease.is_lost:
                 self._lost.inc()
-                _log.warning("%r lost its lease, as its loop made no progress", self)
+                _log.warning("%r lost its lease; what it had goes to others", self)
             with anyio.CancelScope(shield=True):
                 await self._retire(store, lease)
         if self._failure is not None:
@@ -210,12 +212,10 @@ class Consumer(Generic[T]):
     async def _retire(self, store: MessageStore, lease: Lease) -> None:
         settled, self._done = self._done, []
         try:
-            stale = await store.writer.run(store.retire(lease.owner, settled), stands=True)
-        except EngineError as error:
+            await store.writer.run(store.retire(lease.owner, settled), stands=True)
+        except (EngineError, Misuse) as error:
             # The lease will be over by itself.
             _log.warning("%r could not give back its messages: %s", self, error)
-        else:
-            self._stale.inc(stale)
 
     async def _beat(self, lease: Lease, scope: anyio.CancelScope) -> None:
         while not lease.is_lost:
@@ -266,13 +266,16 @@ class Consumer(Generic[T]):
                 self._look = False
             try:
                 answer = await self._exchange(store, lease, settled, held, want)
-            except OutcomeUnknown:
-                return  # It may hold claims that it does not know of: begin anew.
-            except (EngineError, Misuse) as error:
+            except BaseException as error:
+                # Perhaps it was written; settling once more what is settled changes nothing.
+                self._done = settled + self._done
+                if isinstance(error, OutcomeUnknown):
+                    return  # There may be claims that nobody here knows of: begin anew.
                 # Misuse: a connection of this process keeps the file locked, for now.
+                if not isinstance(error, (EngineError, Misuse)):
+                    raise
                 if pause == _PATIENCE[0]:
                     _log.warning("%r goes on trying: %s", self, error)
-                self._done = settled + self._done
                 self._look = True
                 lease.held = held
                 await anyio.sleep(pause)

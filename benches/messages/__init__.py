@@ -1,0 +1,1 @@
+"""Durable work queues: every contender commits each message to the disk before it says so."""
