@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import random as _random
-import secrets
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
@@ -22,6 +20,7 @@ from penstock.resilience import Retry
 
 from .consumer import Consumer
 from .headers import written_headers
+from .ids import message_id
 from .letters import DeadLetter, letter
 from .message import Message
 from .statistics import MessageStatistics
@@ -242,7 +241,7 @@ class MessageQueue(Generic[T]):
         written = None
         if headers is not None or self.codec.content_type != JsonCodec.content_type:
             written = written_headers(headers, self.codec.content_type, self.name)
-        return New(_message_id(), key, delay, dedupe, written, payload)
+        return New(message_id(), key, delay, dedupe, written, payload)
 
     def all_new(
         self,
@@ -366,13 +365,3 @@ def page(rows: Sequence[Dead], limit: int) -> Page[DeadLetter]:
     letters = tuple(letter(row) for row in rows[:limit])
     following = str(rows[limit - 1].seq) if len(rows) > limit else None
     return Page(letters, tuple(each.id for each in letters), following)
-
-
-def _message_id() -> str:
-    """A UUID of version 7: later ones sort behind earlier ones. From the kernel's randomness."""
-    moment = time.time_ns() // 1_000_000
-    bits = secrets.randbits(74)
-    number = (moment & 0xFFFFFFFFFFFF) << 80 | 7 << 76 | (bits >> 62) << 64
-    number |= 0b10 << 62 | bits & 0x3FFFFFFFFFFFFFFF
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

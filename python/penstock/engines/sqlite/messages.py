@@ -54,7 +54,9 @@ class SqliteMessages:
         return f"messages {self._queue}"
 
     def enqueue(self, messages: Sequence[New]) -> Write[list[str]]:
-        size = sum(len(each.payload) for each in messages)
+        size = 0
+        for each in messages:
+            size += len(each.payload)
         return Write(_ENQUEUE, (self._queue, self._window, messages), size=size, topic=self.topic)
 
     def exchange(self, request: Exchange) -> Write[Exchanged]:
