@@ -65,10 +65,10 @@ def penstock_messages(loop: Loop) -> Iterator[Work]:
 
 
 @contextmanager
-def huey_queue(threads: int) -> Iterator[Work]:
+def huey_queue() -> Iterator[Work]:
     from huey import SqliteHuey
 
-    with folder() as place:
+    with folder() as place, ThreadPoolExecutor(CALLERS) as pool:
         huey: Any = SqliteHuey("bench", filename=str(place / "huey.db"), fsync=True, results=False)
         answer: list[int] = []
 
@@ -83,15 +83,15 @@ def huey_queue(threads: int) -> Iterator[Work]:
                 task = huey.dequeue()
             huey.execute(task)
 
-        yield partial(by_threads, threads, one, answer)
+        yield partial(by_threads, pool, one, answer)
 
 
 @contextmanager
-def persist_queue(threads: int) -> Iterator[Work]:
+def persist_queue() -> Iterator[Work]:
     from persistqueue import SQLiteAckQueue
     from persistqueue.exceptions import Empty
 
-    with folder() as place:
+    with folder() as place, ThreadPoolExecutor(CALLERS) as pool:
         queue: Any = SQLiteAckQueue(str(place), multithreading=True, auto_commit=True)
         answer: list[int] = []
 
@@ -106,22 +106,18 @@ def persist_queue(threads: int) -> Iterator[Work]:
             answer.append(item)
             queue.ack(item)
 
-        yield partial(by_threads, threads, one, answer)
+        yield partial(by_threads, pool, one, answer)
         queue.close()
 
 
-def by_threads(threads: int, one: Callable[[int], None], answer: list[int], n: int) -> Lap:
+def by_threads(
+    pool: ThreadPoolExecutor, one: Callable[[int], None], answer: list[int], n: int
+) -> Lap:
     answer.clear()
-    if threads == 1:
-        started = perf_counter_ns()
-        for number in range(n):
-            one(number)
-        return Lap.since(started, list(answer))
-    with ThreadPoolExecutor(threads) as pool:
-        started = perf_counter_ns()
-        for _ in pool.map(one, range(n)):
-            pass
-        return Lap.since(started, list(answer))
+    started = perf_counter_ns()
+    for _ in pool.map(one, range(n)):  # raises what a thread raised
+        pass
+    return Lap.since(started, list(answer))
 
 
 def all_once(n: int, answer: list[int]) -> bool:
@@ -146,15 +142,15 @@ CASES = (
             ),
             Contender(
                 "huey",
-                "`SqliteHuey(fsync=True, results=False)`; enqueue, dequeue and execute in one "
-                "thread: more threads are slower. It does not acknowledge",
-                partial(huey_queue, 1),
+                f"`SqliteHuey(fsync=True, results=False)`; enqueue, dequeue and execute in "
+                f"{CALLERS} threads. It does not acknowledge",
+                huey_queue,
                 "huey",
             ),
             Contender(
                 "persist-queue",
-                "`SQLiteAckQueue`; put, get and ack in one thread: more threads are slower",
-                partial(persist_queue, 1),
+                f"`SQLiteAckQueue(multithreading=True)`; put, get and ack in {CALLERS} threads",
+                persist_queue,
                 "persist-queue",
             ),
         ],
