@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from ._native import __version__
 
 if TYPE_CHECKING:
-    from . import metrics, tracing
+    from . import metrics, saga, tracing
     from .errors import PenstockError
     from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .queues import Queue
     from .resilience import Retry
+    from .saga import Saga, SagaStore
     from .service import Service
     from .streams import Stream
     from .workers import WorkerPool
@@ -31,11 +32,14 @@ __all__ = (
     "Reject",
     "Retry",
     "RetryLater",
+    "Saga",
+    "SagaStore",
     "Service",
     "Stream",
     "WorkerPool",
     "__version__",
     "metrics",
+    "saga",
     "tracing",
 )
 
@@ -50,10 +54,13 @@ _ROOMS = {
     "Reject": "messages",
     "Retry": "resilience",
     "RetryLater": "messages",
+    "Saga": "saga",
+    "SagaStore": "saga",
     "Service": "service",
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",
+    "saga": "saga",
     "tracing": "tracing",
 }
 

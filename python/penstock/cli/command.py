@@ -35,6 +35,7 @@ _COMMANDS = (
     _Command("demo", "work through a year of flights from New York", "penstock.demo.command"),
     _Command("doctor", "look at this machine as penstock sees it", "penstock.cli.doctor.command"),
     _Command("messages", "look into queues, put dead letters back", "penstock.cli.messages"),
+    _Command("saga", "look into sagas, resume parked ones", "penstock.cli.saga"),
 )
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
-import sys
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 
+from penstock._durable.cancellation import is_cancelled_from_outside
 from penstock.errors import Misuse
 
 from .decisions import Reject, RetryLater
@@ -74,7 +73,7 @@ class Handling(Generic[T]):
         except Exception as error:
             return self._failed(claim, _innermost(error))
         except anyio.get_cancelled_exc_class():
-            if _is_cancelled_from_outside():
+            if is_cancelled_from_outside():
                 raise
             return self._postponed(claim, self._pause(claim), refund=True)
         return Settlement(Action.ACKNOWLEDGE, claim.seq, claim.fence, claim.key)
@@ -140,13 +139,3 @@ def _innermost(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _is_cancelled_from_outside() -> bool:
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 (trio runs here)
-        return False
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -1,0 +1,103 @@
+"""What a running step knows of itself: `saga.current()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
+
+from penstock.errors import Misuse
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ("CurrentStep", "current")
+
+R = TypeVar("R")
+D = TypeVar("D")
+Ts = TypeVarTuple("Ts")
+
+_NOTHING: Any = object()
+
+running: ContextVar[CurrentStep] = ContextVar("penstock_saga_step")
+
+
+class CurrentStep:
+    """One attempt of a step or a compensation, while it runs."""
+
+    __slots__ = (
+        "_execution",
+        "attempt",
+        "fence",
+        "idempotency_key",
+        "is_compensation",
+        "key",
+        "name",
+        "saga",
+    )
+
+    def __init__(self, execution: Execution, name: str, attempt: int, *, undo: bool) -> None:
+        self._execution = execution
+        self.saga = execution.saga.name
+        self.key = execution.key
+        self.name = name
+        self.attempt = attempt
+        """From 1."""
+        self.fence = execution.fence
+        """Rises with each process that takes the saga over: an outside system that keeps the
+        highest it has seen can refuse a process that was taken over and does not know it."""
+        self.is_compensation = undo
+        self.idempotency_key = "/".join(
+            (self.saga, self.key, name, "undo") if undo else (self.saga, self.key, name)
+        )
+        """The same for all attempts, in all processes; hand it to the outside."""
+
+    def __repr__(self) -> str:
+        return f"<CurrentStep {self.idempotency_key} attempt {self.attempt}>"
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether another process may be running this saga by now."""
+        return self._execution.is_fenced
+
+    @overload
+    def result(self, step: str) -> Any: ...
+    @overload
+    def result(self, step: str, default: D) -> Any | D: ...
+    def result(self, step: str, default: Any = _NOTHING) -> Any:
+        """What an earlier step returned, decoded as what it is annotated to return.
+
+        Without a default, KeyError if that step was not done (as far as is known).
+        """
+        try:
+            return self._execution.result(step)
+        except KeyError:
+            if default is _NOTHING:
+                raise
+            return default
+
+    async def transact(self, fn: Callable[..., R], *args: Any) -> R:
+        """Run `fn(transaction, *args)`, and end this step, in one transaction: exactly once.
+
+        For what is kept in the store's own file: the function's writes, the step's result (what
+        `fn` returns) and the step's end are committed together, with whatever else happens to
+        commit just then. If the process dies, either all of it happened or none. If `fn` raises,
+        nothing of it is kept, and the exception comes out here.
+
+        `fn` runs on the store's writer thread while others wait: give it SQL and no other effect,
+        since it may be run again when a transaction was undone. Let it be the last thing that the
+        step does, and return what comes from here; once in each step.
+
+        Cancellation is seen when it is over. Raises Misuse for a saga that runs in memory, and
+        EngineError if the store fails.
+        """
+        result: R = await self._execution.transact(self, fn, args)
+        return result
+
+
+def current() -> CurrentStep:
+    """The step that runs here. Raises Misuse outside of one."""
+    found = running.get(None)
+    if found is None:
+        raise Misuse("no step of a saga runs here", hint="call it in a step or a compensation")
+    return found
