@@ -1,0 +1,1 @@
+"""The second half: every cancelled flight rebooked or refused, through the death of processes."""
