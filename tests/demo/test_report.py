@@ -18,7 +18,8 @@ from penstock.demo.findings import find
 from penstock.demo.parse import Parser
 from penstock.demo.recovery import best_recovery
 from penstock.demo.report import page
-from penstock.demo.run import Run, Sample, Stage
+from penstock.demo.run import Run, Sample
+from penstock.demo.stage import Stage
 from penstock.demo.statistics import ENTRY
 
 VOID = {"meta"}

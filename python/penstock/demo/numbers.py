@@ -6,7 +6,8 @@ from penstock.metrics import HistogramSnapshot, MeasurementSnapshot, Metrics
 from penstock.streams import RunStatistics
 from penstock.workers import WorkerPool
 
-from .run import Sample, Stage
+from .run import Sample
+from .stage import Stage
 
 __all__ = ("Numbers",)
 

@@ -7,22 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from .findings import Findings
+from .rebooking.outcome import Rebookings
 from .recovery import Recovery
+from .stage import Stage
 
-__all__ = ("Run", "Sample", "Stage")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """How long one stage took per call; percentiles in seconds."""
-
-    name: str
-    unit: str
-    count: int
-    p50: float
-    p90: float
-    p99: float
-    greatest: float
+__all__ = ("Run", "Sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +56,13 @@ class Run:
     utilisation: float
     stages: tuple[Stage, ...]
     samples: tuple[Sample, ...]
+    rebookings: Rebookings | None = None
+    """The second half; None if no flight was cancelled."""
 
     @property
     def peak_memory(self) -> int | None:
-        """Bytes: the greatest sum of PSS that a sample saw."""
-        return max((s.memory for s in self.samples if s.memory is not None), default=None)
+        """Bytes: the greatest sum of PSS that a sample or a moment of either half saw."""
+        seen = [sample.memory for sample in self.samples]
+        if self.rebookings is not None:
+            seen.append(self.rebookings.peak_memory)
+        return max((memory for memory in seen if memory is not None), default=None)

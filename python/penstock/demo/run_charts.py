@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
 
-from .run import Stage
+from .stage import Stage
 from .svg import WIDTH, Plot, Word, dot, element, line, mark, polyline, rect, text
 from .wording import duration, integer
 

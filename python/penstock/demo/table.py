@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .findings import Delays
-from .run import Run, Stage
+from .run import Run
+from .stage import Stage
 from .wording import duration, integer, megabytes, minutes, percent, rate
 
 __all__ = ("closing_table",)

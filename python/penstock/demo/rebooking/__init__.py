@@ -1,7 +1,8 @@
-"""The second half of the demo: every passenger of a cancelled flight is looked for another seat.
+"""The second half: every cancelled flight rebooked or refused, through the death of processes.
 
 `rules` says what is right, `schedule` keeps the flights, `plan` prepares one case, `inventory`
-holds the seats, `desk` pays refunds in a process of its own, `lock` keeps a second demo away.
+holds the seats, `desk` pays refunds in a process of its own, `lock` keeps a second demo away,
+`outcome` records what became of it all.
 """
 
 __all__ = ()
