@@ -249,31 +249,36 @@ def _content(path: Path) -> Iterator[Iterator[bytes]]:
 
 def _read_planes(path: Path) -> dict[str, int]:
     """Tail number → seats, of the planes whose seats are known."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            return {
-                row["tailnum"]: int(row["seats"])
-                for row in csv.DictReader(lines)
-                if row["seats"].isdecimal() and int(row["seats"])
-            }
-    except (KeyError, AttributeError, ValueError, csv.Error, OSError) as error:
-        raise Unreadable(
-            path,
-            f"cannot be read as a file of planes: {error!r}",
-            "give a csv with the columns tailnum and seats",
-        ) from None
+    hint = "give a csv with the columns tailnum and seats"
+    return {
+        tail: int(seats)
+        for tail, seats in _read_table(path, "planes", ("tailnum", "seats"), hint)
+        if seats.isdecimal() and int(seats)
+    }
 
 
 def _read_quarantine(path: Path | None) -> set[int]:
     """Numbers of the lines that the first half left out; the file is there only if it left any."""
     if path is None or not path.exists():
         return set()
+    hint = "give the demo's quarantine.csv, or leave --quarantine out"
+    return {
+        int(number) if number.isdecimal() else 0
+        for (number,) in _read_table(path, "lost lines", ("line",), hint)
+    }
+
+
+def _read_table(
+    path: Path, what: str, columns: tuple[str, ...], hint: str
+) -> Iterator[tuple[str, ...]]:
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            return {int(row["line"]) for row in csv.DictReader(lines)}
-    except (KeyError, TypeError, ValueError, csv.Error, OSError) as error:
-        raise Unreadable(
-            path,
-            f"cannot be read as a quarantine file: {error!r}",
-            "give the demo's quarantine.csv, or leave --quarantine out",
-        ) from None
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            for name in columns:
+                if name not in (reader.fieldnames or ()):
+                    raise ValueError(f"it has no column {name}")
+            for row in reader:
+                yield tuple(row[name] or "" for name in columns)
+    except (ValueError, csv.Error, OSError) as error:
+        why = f"cannot be read as a file of {what}: {error}"
+        raise Unreadable(path, why, hint) from None
