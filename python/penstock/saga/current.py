@@ -60,6 +60,11 @@ class CurrentStep:
         """Whether another process may be running this saga by now."""
         return self._execution.is_fenced
 
+    @property
+    def failure(self) -> str | None:
+        """In a compensation: why the saga turned back, as its outcome will say."""
+        return self._execution.failure
+
     @overload
     def result(self, step: str) -> Any: ...
     @overload
@@ -84,8 +89,8 @@ class CurrentStep:
         commit just then. If the process dies, either all of it happened or none. If `fn` raises,
         nothing of it is kept, and the exception comes out here.
 
-        `fn` runs on the store's writer thread while others wait: give it SQL and no other effect,
-        since it may be run again when a transaction was undone. Let it be the last thing that the
+        `fn` runs on the store's writer thread, in the context variables of the caller, while others
+        wait: give it SQL and no other effect, since it may be run again when a transaction was undone. Let it be the last thing that the
         step does, and return what comes from here; once in each step.
 
         Cancellation is seen when it is over. Raises Misuse for a saga that runs in memory, and

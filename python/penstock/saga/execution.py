@@ -17,7 +17,8 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from contextvars import copy_context
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import anyio
@@ -108,6 +109,10 @@ class Execution:
     @property
     def is_fenced(self) -> bool:
         return self._journal.is_fenced
+
+    @property
+    def failure(self) -> str | None:
+        return None if self._failure is None else self._failure.error
 
     def result(self, step: str) -> Any:
         payload = self._results[step]
@@ -354,7 +359,8 @@ class Execution:
         position = self._undo_from(number - 1) if step.is_compensation else self._after(number)
         entry = self._entry(step.name, "done")
         change = self._change([entry], position)
-        payload = await self._journal.transact(change, fn, args, codec.encode)
+        run = partial(copy_context().run, fn)
+        payload = await self._journal.transact(change, run, args, codec.encode)
         self._is_done = True
         if not step.is_compensation:
             self._results[step.name] = payload

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
@@ -280,13 +282,14 @@ class SagaStore:
 
         For what the service itself keeps in the same file, as a step's `transact` does: it shares
         the commit with whatever else happens, is committed when this returns, and leaves nothing
-        behind if `fn` raises, which comes out here. `fn` runs on the store's writer thread: SQL
-        only, and it may be run again.
+        behind if `fn` raises, which comes out here. `fn` runs on the store's writer thread,
+        in the context variables of the caller: SQL only, and it may be run again.
 
         Cancellation: before the writer has taken it nothing happens, afterwards it stands.
         """
         engine = self.engine
-        answer = await engine.writer.run(engine.transact(fn, args))
+        run = partial(copy_context().run, fn)
+        answer = await engine.writer.run(engine.transact(run, args))
         if isinstance(answer, Raised):
             raise answer.error
         result: R = answer
