@@ -68,7 +68,12 @@ class Journal(Protocol):
         """Returns when it is committed. Raises Fenced if the fence has moved on."""
 
     async def transact(
-        self, change: Change, fn: Callable[..., Any], args: Sequence[Any], encode: Encode
+        self,
+        change: Change,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        encode: Encode,
+        began: float,
     ) -> bytes:
         """The same, with `fn` in the transaction; returns its result, encoded."""
 
@@ -360,7 +365,7 @@ class Execution:
         entry = self._entry(step.name, "done")
         change = self._change([entry], position)
         run = partial(copy_context().run, fn)
-        payload = await self._journal.transact(change, run, args, codec.encode)
+        payload = await self._journal.transact(change, run, args, codec.encode, self._began)
         self._is_done = True
         if not step.is_compensation:
             self._results[step.name] = payload

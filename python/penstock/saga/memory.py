@@ -29,7 +29,12 @@ class _NoJournal:
         await anyio.lowlevel.checkpoint()
 
     async def transact(
-        self, _change: Change, _fn: Callable[..., Any], _args: Sequence[Any], _encode: Encode
+        self,
+        _change: Change,
+        _fn: Callable[..., Any],
+        _args: Sequence[Any],
+        _encode: Encode,
+        _began: float,
     ) -> bytes:
         raise Misuse(
             "a saga in memory has no store to write to",

@@ -295,10 +295,15 @@ class Runner:
             raise Fenced
 
     async def transact(
-        self, change: Change, fn: Callable[..., Any], args: Sequence[Any], encode: Encode
+        self,
+        change: Change,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        encode: Encode,
+        began: float,
     ) -> bytes:
         answer = await self._persist(
-            lambda: self._engine.transact_step(change, fn, args, encode), misuse_ends=True
+            lambda: self._engine.transact_step(change, fn, args, encode, began), misuse_ends=True
         )
         if isinstance(answer, Raised):
             # Its frames would hold the step's.

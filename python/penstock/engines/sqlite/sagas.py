@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,9 +63,15 @@ class SqliteSagas:
         return Write(_CHANGE, change, size=_size(change), topic=self._told(change))
 
     def transact_step(
-        self, change: Change, fn: Callable[..., Any], args: Sequence[Any], encode: Encode
+        self,
+        change: Change,
+        fn: Callable[..., Any],
+        args: Sequence[Any],
+        encode: Encode,
+        began: float,
     ) -> Write[Transacted]:
-        return Write(_TRANSACT_STEP, (change, fn, args, encode), topic=self._told(change))
+        values = (change, fn, args, encode, began)
+        return Write(_TRANSACT_STEP, values, topic=self._told(change))
 
     def transact(self, fn: Callable[..., Any], args: Sequence[Any]) -> Write[Any]:
         return Write(_TRANSACT, (fn, args))
@@ -223,14 +230,15 @@ def _step(
     fn: Callable[..., Any],
     args: Sequence[Any],
     encode: Encode,
+    began: float,
     transaction: Transaction,
 ) -> bytes | Stale:
     if not _move(connection, now, change):
         return Stale()
     result = encode(fn(transaction, *args))
-    *others, last = change.entries
-    for entry in (*others, last._replace(result=result)):
-        _add(connection, now, change.seq, change.fence, entry)
+    (entry,) = change.entries
+    entry = entry._replace(result=result, seconds=time.perf_counter() - began)
+    _add(connection, now, change.seq, change.fence, entry)
     return result
 
 
