@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .findings import Delays, RouteError
 from .svg import WIDTH, Plot, dot, line, mark, rect, text
-from .wording import integer, minutes, percent
+from .wording import integer, minutes, percent, shortened
 
 __all__ = ("by_carrier", "by_hour", "distance_errors")
 
@@ -52,7 +52,7 @@ def by_carrier(groups: Sequence[Delays], names: dict[str, str]) -> str:
             mark(
                 _said(group, name),
                 rect(0, middle - pitch / 2, WIDTH, pitch, "hit"),
-                text(plot.left - 8, middle + 4, _cut(name), "name end"),
+                text(plot.left - 8, middle + 4, shortened(name, 24), "name end"),
                 line(x(group.median), middle, x(group.p90), middle, "range"),
                 rect(near, middle - 7, far - near, 14, "mean"),
                 dot(x(group.p90), middle, 3, "p90"),
@@ -94,7 +94,3 @@ def _said(group: Delays, name: str) -> str:
 
 def _signed(error: float) -> str:
     return f"{error * 100:+.{1 if abs(error) >= 0.01 else 2}f} %" if error else "0"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23].rstrip()}…"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
+from .rebooking.figures import rebooking_figures
 from .run import Run
 
 __all__ = ("figures",)
@@ -32,6 +33,7 @@ def figures(run: Run) -> dict[str, Any]:
             "largest_batch": run.largest_batch,
             "largest_stream": run.largest_stream,
             "stages": [asdict(stage) for stage in run.stages],
+            "rebookings": (None if run.rebookings is None else rebooking_figures(run.rebookings)),
         }
     )
     assert isinstance(plain, dict)

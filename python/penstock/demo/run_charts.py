@@ -10,9 +10,9 @@ from math import ceil, floor, log10
 
 from .stage import Stage
 from .svg import WIDTH, Plot, Word, dot, element, line, mark, polyline, rect, text
-from .wording import duration, integer
+from .wording import duration, integer, shortened
 
-__all__ = ("Line", "latencies", "timeline")
+__all__ = ("Line", "latencies", "timeline", "timelines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def latencies(stages: Sequence[Stage]) -> str:
             mark(
                 said,
                 rect(0, middle - pitch / 2, WIDTH, pitch, "hit"),
-                text(plot.left - 8, middle, stage.name, "name end"),
-                text(plot.left - 8, middle + 12, f"per {stage.unit}", "axis end"),
+                text(plot.left - 8, middle, shortened(stage.name, 21), "name end"),
+                text(plot.left - 8, middle + 12, shortened(f"per {stage.unit}", 24), "axis end"),
                 line(x(stage.p50), middle, x(stage.greatest), middle, "range"),
                 # The shorter ones last: where they coincide, the commonest case is seen.
                 dot(x(stage.greatest), middle, 3.5, "longest"),
@@ -68,18 +68,9 @@ def timeline(quantity: Line, *, most: float | None = None) -> str:
     y = plot.upward(0, most)
     outline = [(x(seconds), y(value)) for seconds, value in points]
     area = [(outline[0][0], y(0)), *outline, (outline[-1][0], y(0))]
-    # A sample's field reaches half way to its neighbours.
-    borders = [
-        outline[0][0],
-        *((a + b) / 2 for (a, _), (b, _) in pairwise(outline)),
-        outline[-1][0],
-    ]
-    fields = [
-        mark(
-            f"{quantity.name} at {seconds:.1f} s: {quantity.word(value)} {quantity.unit}",
-            rect(left, plot.top, right - left, plot.height - plot.top - plot.bottom, "hit"),
-        )
-        for (left, right), (seconds, value) in zip(pairwise(borders), points, strict=True)
+    said = [
+        f"{quantity.name} at {seconds:.1f} s: {quantity.word(value)} {quantity.unit}"
+        for seconds, value in points
     ]
     return plot.chart(
         f"{quantity.name} over time, {quantity.unit}",
@@ -87,7 +78,47 @@ def timeline(quantity: Line, *, most: float | None = None) -> str:
         *plot.bottom_axis(x, "{:g}".format, "seconds since the start"),
         polyline(area, f"area {quantity.style}", closed=True),
         polyline(outline, f"line {quantity.style}"),
-        element("g", *fields),
+        _fields(plot, [place for place, _ in outline], said),
+    )
+
+
+def timelines(label: str, quantities: Sequence[Line]) -> str:
+    """Several quantities of one unit over the run, sampled at the same moments, on one axis."""
+    plot = Plot(height=200, left=46, top=8, bottom=34)
+    seconds = [moment for moment, _ in quantities[0].points] or [0.0]
+    x = plot.across(0, max(seconds[-1], 0.1))
+    values = [[value for _, value in each.points] or [0.0] for each in quantities]
+    most = max(1.0, *(value * 1.05 for column in values for value in column), 1.0)
+    y = plot.upward(0, most)
+    said = [
+        f"at {moment:.1f} s\n"
+        + "\n".join(
+            f"{each.name}: {each.word(value)}" for each, value in zip(quantities, row, strict=True)
+        )
+        for moment, row in zip(seconds, zip(*values, strict=True), strict=True)
+    ]
+    return plot.chart(
+        f"{label} over time, {quantities[0].unit}",
+        *plot.left_axis(y, quantities[0].word, 5, whole=True),
+        *plot.bottom_axis(x, "{:g}".format, "seconds since the start"),
+        *(
+            polyline([(x(a), y(b)) for a, b in zip(seconds, column, strict=True)], f"line {style}")
+            for style, column in zip((each.style for each in quantities), values, strict=True)
+        ),
+        _fields(plot, [x(moment) for moment in seconds], said),
+    )
+
+
+def _fields(plot: Plot, places: Sequence[float], said: Sequence[str]) -> str:
+    """What is said where the pointer is: a sample's field reaches half way to its neighbours."""
+    borders = [places[0], *((a + b) / 2 for a, b in pairwise(places)), places[-1]]
+    height = plot.height - plot.top - plot.bottom
+    return element(
+        "g",
+        *(
+            mark(words, rect(left, plot.top, right - left, height, "hit"))
+            for (left, right), words in zip(pairwise(borders), said, strict=True)
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""A thread that looks at the run every 100 ms: memory, queue depth, busy workers, lines so far."""
+"""A thread that looks at the run every 100 ms: memory, queue depths, how far it has come."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from .memory import proportional_set_size
-from .run import Sample
 
 __all__ = ("PERIOD", "Sampler")
 
 PERIOD = 0.1
 
+S = TypeVar("S")
 
-class Sampler:
+
+class Sampler(Generic[S]):
     """Collects samples while its block runs, and one more at its end.
 
     `look(seconds, memory)` makes the sample, `show` is given each one; both are called from the
     sampler's thread. Costs 1 ms per process and sample; an hour of samples takes 5 MB.
     """
 
-    def __init__(
-        self, look: Callable[[float, int | None], Sample], show: Callable[[Sample], None]
-    ) -> None:
+    def __init__(self, look: Callable[[float, int | None], S], show: Callable[[S], None]) -> None:
         self._look = look
         self._show = show
         self._over = threading.Event()
         self._started = time.perf_counter()
         self._thread = threading.Thread(target=self._watch, name="penstock-demo-sampler")
-        self.samples: list[Sample] = []
+        self.samples: list[S] = []
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter()

@@ -6,6 +6,7 @@ class, so that light and dark are its affair alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -29,6 +30,9 @@ __all__ = (
 
 # Drawn for a phone's width and scaled up from there: text stays readable on both.
 WIDTH = 480
+
+# What neither XML nor UTF-8 can carry.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 Word: TypeAlias = Callable[[float], str]
 
@@ -128,11 +132,15 @@ class Plot:
 def element(name: str, *children: str, words: str = "", **attributes: object) -> str:
     """One element; `class_` is class, other underscores are hyphens; `words` are escaped."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value), quote=True)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_escaped(_short(value))}"'
         for key, value in attributes.items()
     )
-    inner = escape(words) + "".join(children)
+    inner = _escaped(words) + "".join(children)
     return f"<{name}{written}>{inner}</{name}>" if inner else f"<{name}{written}/>"
+
+
+def _escaped(words: str) -> str:
+    return escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", words))
 
 
 def mark(title: str, *parts: str) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from math import isnan
 
-__all__ = ("duration", "integer", "megabytes", "minutes", "percent", "rate")
+__all__ = (
+    "counted",
+    "dollars",
+    "duration",
+    "integer",
+    "megabytes",
+    "minutes",
+    "percent",
+    "rate",
+    "shortened",
+)
 
 
 def integer(value: int) -> str:
@@ -44,3 +54,18 @@ def rate(value: float) -> str:
         if value >= least:
             return f"{value / scale:,.{1 if letter == 'M' else 0}f}\u00a0{letter}"
     return f"{value:,.0f}"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number and what it counts; `several` is the plural where an s does not make it."""
+    return f"{integer(count)} {one if count == 1 else several or f'{one}s'}"
+
+
+def dollars(cents: int) -> str:
+    """An amount that is counted in cents."""
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
+
+
+def shortened(words: str, letters: int) -> str:
+    """At most so many letters, the last one a sign that there are more."""
+    return words if len(words) <= letters else f"{words[: max(letters - 1, 0)].rstrip()}…"

@@ -46,6 +46,15 @@ class Moment:
         """Sagas that ended, however they did."""
         return self.confirmed + self.refused + self.parked
 
+    @property
+    def delivered(self) -> int:
+        """Events whose notice the consumer has dealt with.
+
+        The numbers are not read in one instant, so this one may be off by those on their way.
+        """
+        waiting = self.outbox + self.ready + self.in_flight + self.dead
+        return max(self.confirmed + self.refused - waiting, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
