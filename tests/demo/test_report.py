@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -21,28 +20,8 @@ from penstock.demo.report import page
 from penstock.demo.run import Run, Sample
 from penstock.demo.stage import Stage
 from penstock.demo.statistics import ENTRY
-
-VOID = {"meta"}
-
-
-class Outline(HTMLParser):
-    """Checks that every element is closed by its own tag, and collects what the page refers to."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.links, self.tags = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for name, value in attributes if name in {"href", "src"}]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+from tests.demo.outline import assert_sound
+from tests.demo.rebookings import moments, rebookings
 
 
 def run_of(table, batch, **changes):
@@ -77,22 +56,6 @@ def run(header, line):
     return run_of(table, batch)
 
 
-def assert_sound(text):
-    outline = Outline()
-    outline.feed(text)
-    outline.close()
-    assert outline.open == []
-    assert outline.links == []
-    assert "script" not in outline.tags
-    assert "url(" not in text
-    assert "@import" not in text
-    for drawing in re.findall(r"<svg.*?</svg>", text):
-        ET.fromstring(drawing)
-        # A coordinate that is no number draws nothing, silently.
-        assert not re.search(r'="[^"]*\b(nan|inf)\b', drawing)
-    return outline
-
-
 def test_the_page_is_well_formed_and_self_contained(run):
     text = page(run)
     outline = assert_sound(text)
@@ -119,10 +82,28 @@ def test_flights_that_never_arrived_have_a_page_too(header, line):
 
 
 def test_every_class_that_is_drawn_has_a_style(run):
-    text = page(run)
+    text = page(replace(run, rebookings=rebookings()))
     style, _, body = text.partition("</style>")
     used = {name for names in re.findall(r'class="([^"]+)"', body) for name in names.split()}
     assert {name for name in used if f".{name}" not in style} <= {"name"}
+
+
+def test_the_second_half_has_its_section_and_the_seed_its_place(run):
+    text = page(replace(run, rebookings=rebookings(seed=7)))
+    assert_sound(text)
+    assert "The cancelled flights, rebooked" in text
+    assert "python -m penstock demo --seed 7" in text
+    assert "22.9 s" in text
+    assert "The cancelled flights, rebooked" not in page(run)
+
+
+def test_time_and_memory_are_those_of_both_halves(run):
+    whole = replace(run, rebookings=rebookings(seconds=2.5, moments=moments(2)))
+    assert whole.total_seconds == 4.0
+    assert whole.peak_memory == 140_200_000
+    assert replace(whole, samples=()).peak_memory == 140_200_000
+    unmeasured = tuple(replace(moment, memory=None) for moment in moments(2))
+    assert replace(run, rebookings=rebookings(moments=unmeasured)).peak_memory == 50_000_015
 
 
 def test_figures_are_the_runs_own(run):
@@ -132,3 +113,4 @@ def test_figures_are_the_runs_own(run):
     assert plain["most_made_up"]["minutes"] == 10
     assert plain["peak_memory"] == 50_000_015
     assert plain["stages"][0]["p99"] == 0.003
+    assert plain["rebookings"] is None

@@ -44,3 +44,10 @@ def test_text_and_attributes_are_escaped():
         '<text class="x" stroke-width="2" id="&quot;">&lt;a&gt; &amp; b</text>'
     )
     assert element("rect", x=1) == '<rect x="1"/>'
+
+
+def test_what_xml_cannot_carry_is_replaced():
+    assert element("text", words="a\x00\x1b\n\ud800", x="\x07") == (
+        '<text x="\N{REPLACEMENT CHARACTER}">a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\n'
+        "\N{REPLACEMENT CHARACTER}</text>"
+    )

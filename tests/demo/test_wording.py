@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.demo.wording import duration, integer, megabytes, minutes, percent, rate
+from penstock.demo.wording import (
+    counted,
+    dollars,
+    duration,
+    integer,
+    megabytes,
+    minutes,
+    percent,
+    rate,
+    shortened,
+)
 
 NAN = float("nan")
 
@@ -28,6 +38,15 @@ NAN = float("nan")
         (rate(950.4), "950"),
         (rate(62_345), "62\N{NO-BREAK SPACE}k"),
         (rate(1_250_000), "1.2\N{NO-BREAK SPACE}M"),
+        (counted(1, "flight"), "1 flight"),
+        (counted(8255, "flight"), "8,255 flights"),
+        (counted(0, "refund"), "0 refunds"),
+        (dollars(0), "$0.00"),
+        (dollars(123_456_789), "$1,234,567.89"),
+        (dollars(-105), "-$1.05"),
+        (shortened("settle", 6), "settle"),
+        (shortened("settle it", 8), "settle…"),
+        (shortened("settle", 1), "…"),
     ],
 )
 def test_wording(said, expected):

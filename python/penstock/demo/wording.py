@@ -56,9 +56,9 @@ def rate(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def counted(count: int, one: str, several: str = "") -> str:
-    """A number and what it counts; `several` is the plural where an s does not make it."""
-    return f"{integer(count)} {one if count == 1 else several or f'{one}s'}"
+def counted(count: int, one: str) -> str:
+    """A number and what it counts, which takes an s in the plural."""
+    return f"{integer(count)} {one}{'' if count == 1 else 's'}"
 
 
 def dollars(cents: int) -> str:
