@@ -106,24 +106,6 @@ def test_time_and_memory_are_those_of_both_halves(run):
     assert replace(run, rebookings=rebookings(moments=unmeasured)).peak_memory == 50_000_015
 
 
-def test_the_second_half_has_its_section_and_the_seed_its_place(run):
-    text = page(replace(run, rebookings=rebookings(seed=7)))
-    assert_sound(text)
-    assert "The cancelled flights, rebooked" in text
-    assert "python -m penstock demo --seed 7" in text
-    assert "22.9 s" in text
-    assert "The cancelled flights, rebooked" not in page(run)
-
-
-def test_time_and_memory_are_those_of_both_halves(run):
-    whole = replace(run, rebookings=rebookings(seconds=2.5, moments=moments(2)))
-    assert whole.total_seconds == 4.0
-    assert whole.peak_memory == 140_200_000
-    assert replace(whole, samples=()).peak_memory == 140_200_000
-    unmeasured = tuple(replace(moment, memory=None) for moment in moments(2))
-    assert replace(run, rebookings=rebookings(moments=unmeasured)).peak_memory == 50_000_015
-
-
 def test_figures_are_the_runs_own(run):
     plain = figures(run)
     assert plain["findings"]["flights"] == 3
