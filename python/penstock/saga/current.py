@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from penstock.errors import Misuse
 
+from .transaction import Transaction
+
 if TYPE_CHECKING:
     from .execution import Execution
 
@@ -81,7 +83,7 @@ class CurrentStep:
                 raise
             return default
 
-    async def transact(self, fn: Callable[..., R], *args: Any) -> R:
+    async def transact(self, fn: Callable[[Transaction, *Ts], R], *args: *Ts) -> R:
         """Run `fn(transaction, *args)`, and end this step, in one transaction: exactly once.
 
         For what is kept in the store's own file: the function's writes, the step's result (what

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -27,6 +27,7 @@ from .outcome import Outcome
 from .raising import raise_unless_completed
 from .runner import Runner
 from .store import NewSaga, Raised, SagaEngine
+from .transaction import Transaction
 from .waiting import Ticket, Waiting
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 _MOST = 10_000
 
@@ -277,7 +279,7 @@ class SagaStore:
         ticket = self.waiting.ticket(started.seq)
         return SagaHandle(self, saga.name, key, ticket, is_new=started.is_new)
 
-    async def transact(self, fn: Callable[..., R], *args: Any) -> R:
+    async def transact(self, fn: Callable[[Transaction, *Ts], R], *args: *Ts) -> R:
         """Run `fn(transaction, *args)` as a transaction on the store's file; returns its result.
 
         For what the service itself keeps in the same file, as a step's `transact` does: it shares
