@@ -6,13 +6,14 @@ Three kinds of fenced blocks count, in the order of the page:
     ```console                  the first terminal
     ```console title="NAME"     another one
 
-In a terminal's block `$ …` is a command, `^C` an interrupt of what runs in the foreground, and every
-other line is printed, in this order and with nothing else between; `…` stands for anything within
-one line. A block that begins without a command goes on with what was typed before.
+In a terminal's block `$ …` is a command, `^C` an interrupt of what runs in the foreground, and
+every other line is printed, in this order and with nothing else between; `…` stands for anything
+within one line. A block that begins without a command goes on with what was typed before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -137,10 +138,8 @@ class Terminal:
         assert not left, f"{where}: printed more: {left}"
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._shell.wait()
         self._reader.join()
         for pipe in (self._shell.stdin, self._shell.stdout):

@@ -92,8 +92,9 @@ class CurrentStep:
         nothing of it is kept, and the exception comes out here.
 
         `fn` runs on the store's writer thread, in the context variables of the caller, while others
-        wait: give it SQL and no other effect, since it may be run again when a transaction was undone. Let it be the last thing that the
-        step does, and return what comes from here; once in each step.
+        wait: give it SQL and no other effect, since it may be run again when a transaction was
+        undone. What it returns is stored as JSON. Let this be the last thing that the step does,
+        and return what comes from here; once in each step.
 
         Cancellation is seen when it is over. Raises Misuse for a saga that runs in memory, and
         EngineError if the store fails.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, TypeVarTuple
 
@@ -290,8 +289,12 @@ class SagaStore:
         Cancellation: before the writer has taken it nothing happens, afterwards it stands.
         """
         engine = self.engine
-        run = partial(copy_context().run, fn)
-        answer = await engine.writer.run(engine.transact(run, args))
+        context = copy_context()
+
+        def run(transaction: Transaction) -> R:
+            return context.run(fn, transaction, *args)
+
+        answer = await engine.writer.run(engine.transact(run, ()))
         if isinstance(answer, Raised):
             raise answer.error
         result: R = answer
