@@ -20,9 +20,10 @@ from penstock.errors import EngineError, Misuse
 
 from .failures import explained
 from .messages import SqliteMessages
+from .outbox import SqliteOutbox
 from .session import SqliteSession
 
-_ROOMS = {"messages": SqliteMessages}
+_ROOMS = {"messages": SqliteMessages, "outbox": SqliteOutbox}
 _OLDEST = (3, 35, 0)  # RETURNING
 
 
