@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import PenstockError
     from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
+    from .outbox import Inbox, Outbox, Relay
     from .queues import Queue
     from .resilience import Retry
     from .saga import Saga, SagaStore
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     from .workers import WorkerPool
 
 __all__ = (
+    "Inbox",
     "LoopMonitor",
     "Message",
     "MessageQueue",
+    "Outbox",
     "Page",
     "PenstockError",
     "Queue",
     "Reject",
+    "Relay",
     "Retry",
     "RetryLater",
     "Saga",
@@ -45,13 +49,16 @@ __all__ = (
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
+    "Inbox": "outbox",
     "LoopMonitor": "loop",
     "Message": "messages",
     "MessageQueue": "messages",
+    "Outbox": "outbox",
     "Page": "messages",
     "PenstockError": "errors",
     "Queue": "queues",
     "Reject": "messages",
+    "Relay": "outbox",
     "Retry": "resilience",
     "RetryLater": "messages",
     "Saga": "saga",

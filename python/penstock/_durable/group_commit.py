@@ -32,6 +32,9 @@ from .writes import Kind, Write
 
 R = TypeVar("R")
 
+EVERY_COMMIT = "every commit"
+"""The topic of those who listen to whatever is committed through this writer."""
+
 _WATCH_SOON = 0.002
 _WATCH_LATE = 0.05
 
@@ -282,6 +285,10 @@ class GroupCommit:
         self._times.record(time.perf_counter() - began)
         self._waits.record(began - min(write.submitted for write in writes))
         topics = {write.topic for write in writes if write.topic and write.error is None}
+        if EVERY_COMMIT in self._listeners and any(
+            write.error is None and not write.kind.reads for write in writes
+        ):
+            topics.add(EVERY_COMMIT)
         for write in writes:
             if write.sleeper is not None:
                 write.sleeper.wake()

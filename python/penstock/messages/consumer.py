@@ -14,14 +14,12 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
-import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from penstock import metrics
+from penstock._durable.background import Background
 from penstock._durable.errors import OutcomeUnknown
 from penstock._durable.leases import Lease
 from penstock._loops import Place, current_hub
@@ -54,7 +52,7 @@ _MOST = 10_000
 _PATIENCE = (0.1, 5.0)  # seconds between tries while the store fails, growing
 
 
-class Consumer(Generic[T]):
+class Consumer(Background, Generic[T]):
     """One consumer of a queue, as an object that starts and drains.
 
     `async with consumer:` or `start()` and `drain()` for a Service; `run()` for a task of your own.
@@ -69,15 +67,13 @@ class Consumer(Generic[T]):
         concurrency: int = 8,
         prefetch: int | None = None,
     ) -> None:
+        super().__init__()
         self._queue = queue
         self._handling = Handling(queue, handler)
         self._concurrency = self._count("concurrency", concurrency, least=1)
         if prefetch is None:
             prefetch = concurrency
         self._capacity = concurrency + self._count("prefetch", prefetch, least=0)
-        self._is_draining = False
-        self._is_running = False
-        self._group: TaskGroup | None = None
         # Of one incarnation.
         self._ready: Queue[Claimed] = Queue()
         self._done: list[Settlement] = []
@@ -99,88 +95,15 @@ class Consumer(Generic[T]):
 
     # -- lifetime ----------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Begin to consume in the background; raises EngineError if the store cannot be used.
+    def _open(self) -> None:
+        self._queue.open()
 
-        The task that starts it has to `drain` it. If the consumer ends by an error, that task is
-        cancelled, and `drain` raises the error.
-        """
-        if self._group is not None:
-            raise Misuse(f"{self!r} has been started", hint="start it once")
-        if self._is_draining:
-            raise Misuse(f"{self!r} has been drained", hint="make another one")
-        await anyio.to_thread.run_sync(self._queue.open)
-        try:
-            group = anyio.create_task_group()
-            await group.__aenter__()
-            self._group = group
-            group.start_soon(self.run)
-        except BaseException:
-            await self._close_queue()
-            raise
+    def _close(self) -> None:
+        self._queue.close()
 
-    async def drain(self) -> None:
-        """Claim nothing more, let the handlers under way end, give back the rest, and stop.
-
-        Cancellation cancels the handlers as well; what they had is given back. Raises what ended
-        the consumer, if it ended by itself.
-        """
-        self._is_draining = True
-        self._wake()
-        await self._end(None)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if error is None:
-            await self.drain()
-            return False
-        if self._group is not None:
-            self._group.cancel_scope.cancel()
-        return await self._end(error)
-
-    async def _end(self, error: BaseException | None) -> bool:
-        """Leave the task group; true if that was all the error was about."""
-        group, self._group = self._group, None
-        if group is None:
-            return False
-        try:
-            trace = None if error is None else error.__traceback__
-            handled = await group.__aexit__(None if error is None else type(error), error, trace)
-            return bool(handled)
-        except BaseExceptionGroup as several:
-            # A group of one is no help to whoever reads it.
-            if len(several.exceptions) > 1:
-                raise
-            if several.exceptions[0] is error:
-                return False
-            raise several.exceptions[0] from None
-        finally:
-            await self._close_queue()
-
-    async def _close_queue(self) -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._queue.close)
-
-    async def run(self) -> None:
-        """Consume until cancelled, or until `drain()` has been called and all is done."""
-        if self._is_running:
-            raise Misuse(f"{self!r} runs already", hint="make another one for more")
-        self._is_running = True
-        await anyio.to_thread.run_sync(self._queue.open)
-        try:
-            while not self._is_draining:
-                await self._incarnate(self._queue.store)
-        finally:
-            self._is_running = False
-            await self._close_queue()
+    async def _run(self) -> None:
+        while not self._is_draining:
+            await self._incarnate(self._queue.store)
 
     # -- one incarnation ---------------------------------------------------------------------
 

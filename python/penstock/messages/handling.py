@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 
+from penstock import tracing
 from penstock._durable.cancellation import is_cancelled_from_outside
+from penstock._durable.headers import CONTENT_TYPE, TRACEPARENT, read_headers
 from penstock.errors import Misuse
 
 from .decisions import Reject, RetryLater
-from .headers import CONTENT_TYPE, read_headers
 from .message import Message
 from .store import Action, Claimed, Settlement
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("penstock.messages")
+_tracer = tracing.Tracer("penstock.messages")
 
 
 class Handling(Generic[T]):
@@ -63,7 +65,10 @@ class Handling(Generic[T]):
             awaitable = self._handler(message)
             if not isinstance(awaitable, Awaitable):
                 raise _NotAsync
-            await awaitable
+            if TRACEPARENT in message.headers:
+                await self._traced(awaitable, message)
+            else:
+                await awaitable
         except _NotAsync:
             raise Misuse(
                 f"message queue {self._queue.name!r}: handler {self._handler!r} returned "
@@ -77,6 +82,19 @@ class Handling(Generic[T]):
                 raise
             return self._postponed(claim, self._pause(claim), refund=True)
         return Settlement(Action.ACKNOWLEDGE, claim.seq, claim.fence, claim.key)
+
+    async def _traced(self, awaitable: Awaitable[object], message: Message[T]) -> None:
+        """One attempt, as a span of the trace that the message was enqueued in."""
+        attributes: dict[str, object] = {
+            "message.id": message.id,
+            "message.attempt": message.attempt,
+        }
+        if message.key is not None:
+            attributes["message.key"] = message.key
+        parent = tracing.TraceContext.from_headers(message.headers)
+        name = f"messages {self._queue.name}"
+        with _tracer.span(name, attributes, parent=parent, kind="consumer"):
+            await awaitable
 
     def _message(self, claim: Claimed, lease: Lease) -> Message[T]:
         headers = read_headers(claim.headers)

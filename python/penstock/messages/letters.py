@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .headers import read_headers
+from penstock._durable.headers import read_headers
+
 from .store import Dead
 
 __all__ = ("DeadLetter", "letter")

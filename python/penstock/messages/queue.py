@@ -14,13 +14,14 @@ import anyio.to_thread
 
 from penstock._durable.codec import Codec, JsonCodec
 from penstock._durable.engines import Address
+from penstock._durable.forwarding import Forwarded
+from penstock._durable.headers import checked_headers, recorded_trace, written_headers
+from penstock._durable.ids import new_id
 from penstock._durable.pages import Page
 from penstock.errors import Closed, Misuse
 from penstock.resilience import Retry
 
 from .consumer import Consumer
-from .headers import written_headers
-from .ids import message_id
 from .letters import DeadLetter, letter
 from .message import Message
 from .statistics import MessageStatistics
@@ -191,7 +192,8 @@ class MessageQueue(Generic[T]):
             dedupe: within the queue's `dedupe_window` only the first message with this value
                 is added; for the others the id of the first one is returned.
             delay: seconds before it may be handled.
-            headers: text by text, handed to the handler as they are.
+            headers: text by text, handed to the handler as they are. The current span's
+                `traceparent` goes along, unless there is one in them.
 
         Cancellation: either nothing was added, or, if the commit was under way, it was.
         Raises Misuse for arguments or data that cannot be stored, EngineError if the store fails.
@@ -214,6 +216,18 @@ class MessageQueue(Generic[T]):
         """
         write = self.store.enqueue(self.all_new(items, key, delay, headers))
         return await self.store.writer.run(write)
+
+    async def forward(self, messages: Sequence[Forwarded]) -> None:
+        """Add messages that another room has encoded, in one transaction; each id once.
+
+        The id of each is its dedupe value as well: one that was added within `dedupe_window`, even
+        if it has been handled since, is not added again. For a `Relay`. Cancellation and errors as
+        for `enqueue`.
+        """
+        new = [
+            New(each.id, each.key, 0.0, each.id, each.headers, each.payload) for each in messages
+        ]
+        await self.store.writer.run(self.store.enqueue(new))
 
     def new(
         self,
@@ -238,10 +252,9 @@ class MessageQueue(Generic[T]):
                 f"{error}",
                 hint="give plain data or a dataclass of it, or a codec= that knows the type",
             ) from error
-        written = None
-        if headers is not None or self.codec.content_type != JsonCodec.content_type:
-            written = written_headers(headers, self.codec.content_type, self.name)
-        return New(message_id(), key, delay, dedupe, written, payload)
+        checked_headers(headers, f"message queue {self.name!r}")
+        written = written_headers(headers, self.codec.content_type, recorded_trace())
+        return New(new_id(), key, delay, dedupe, written, payload)
 
     def all_new(
         self,

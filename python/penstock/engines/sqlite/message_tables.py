@@ -101,7 +101,7 @@ SELECT :queue, :id, :key,
 """
 FORGET_DEDUPES = """
 DELETE FROM penstock_message_dedupe WHERE (queue, value) IN
-    (SELECT queue, value FROM penstock_message_dedupe WHERE until <= ? LIMIT 100)
+    (SELECT queue, value FROM penstock_message_dedupe WHERE until <= ? LIMIT ?)
 """
 DEDUPE = """
 INSERT INTO penstock_message_dedupe VALUES (:queue, :value, :id, :until)

@@ -103,13 +103,17 @@ def _enqueue(session: SqliteSession, now: float, batch: Sequence[Any]) -> list[l
     plain: list[tuple[Any, ...]] = []
     keyed: list[dict[str, Any]] = []
     results = []
+    deduped = sum(message.dedupe is not None for _, _, messages in batch for message in messages)
+    if deduped:
+        # More than come, so that they cannot pile up.
+        connection.execute(sql.FORGET_DEDUPES, (now, deduped + 100))
     for queue, window, messages in batch:
         ids = []
         for message in messages:
             if message.dedupe is not None:
-                first = _first_of(connection, queue, window, now, message)
-                if first != message.id:
-                    ids.append(first)
+                earlier = _earlier(connection, queue, window, now, message)
+                if earlier is not None:
+                    ids.append(earlier)
                     continue
             ids.append(message.id)
             at = now + message.delay
@@ -137,11 +141,13 @@ def _keyed(queue: int, message: New, at: float, now: float) -> dict[str, Any]:
     }
 
 
-def _first_of(
+def _earlier(
     connection: sqlite3.Connection, queue: int, window: float, now: float, message: New
-) -> str:
-    """The id of the first message with this dedupe value in the window: perhaps its own."""
-    connection.execute(sql.FORGET_DEDUPES, (now,))
+) -> str | None:
+    """The id of the message that had this dedupe value in the window; None: this is the first.
+
+    It may be the same id: what is forwarded twice has its own for a dedupe value.
+    """
     values = {
         "queue": queue,
         "value": message.dedupe,
@@ -150,7 +156,7 @@ def _first_of(
         "now": now,
     }
     if connection.execute(sql.DEDUPE, values).rowcount:
-        return message.id
+        return None
     return str(connection.execute(sql.DEDUPED, (queue, message.dedupe)).fetchone()[0])
 
 

@@ -20,10 +20,11 @@ from penstock.errors import EngineError, Misuse
 
 from .failures import explained
 from .messages import SqliteMessages
+from .outbox import SqliteOutbox
 from .sagas import SqliteSagas
 from .session import SqliteSession
 
-_ROOMS = {"messages": SqliteMessages, "saga": SqliteSagas}
+_ROOMS = {"messages": SqliteMessages, "outbox": SqliteOutbox, "saga": SqliteSagas}
 _OLDEST = (3, 35, 0)  # RETURNING
 
 

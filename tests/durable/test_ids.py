@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import uuid
 
-from penstock.messages.ids import message_id
+from penstock._durable.ids import new_id
 
 
 def test_they_are_uuids_of_version_7_and_differ():
-    ids = [message_id() for _ in range(10_000)]
+    ids = [new_id() for _ in range(10_000)]
     assert len(set(ids)) == len(ids)
     for each in ids[:100]:
         made = uuid.UUID(each)
@@ -20,10 +20,10 @@ def test_a_forked_child_makes_others():
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, "".join(message_id() for _ in range(50)).encode())
+        os.write(writing, "".join(new_id() for _ in range(50)).encode())
         os._exit(0)
     os.close(writing)
-    ours = {message_id()[-12:] for _ in range(50)}
+    ours = {new_id()[-12:] for _ in range(50)}
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     os.waitpid(child, 0)

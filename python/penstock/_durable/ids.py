@@ -1,4 +1,4 @@
-"""Ids of messages: UUIDs of version 7, so that they sort by the time they were made.
+"""Ids of messages and events: UUIDs of version 7, so that they sort by the time they were made.
 
 Drawn from a generator that the kernel seeds, once for each process: asking the kernel for every id
 would release the interpreter lock each time, and the loop would wait to have it back.
@@ -15,7 +15,7 @@ _generator = random.Random()  # noqa: S311 (ids have to differ, not to be secret
 os.register_at_fork(after_in_child=_generator.seed)
 
 
-def message_id() -> str:
+def new_id() -> str:
     """A new id. Any thread may call it."""
     moment = time.time_ns() // 1_000_000
     bits = _generator.getrandbits(74)
