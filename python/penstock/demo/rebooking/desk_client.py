@@ -96,7 +96,10 @@ class DeskClient:
         await self._ask("refund", key, case, cents)
 
     async def reverse(self, key: str, case: str, cents: int) -> None:
-        """Have a refund of `cents` taken back, once for each `key`. Raises DeskBusy, DeskError."""
+        """Have a refund of `cents` taken back, once for each `key`; nothing if there was none.
+
+        Raises DeskBusy, and DeskError.
+        """
         await self._ask("reversal", key, case, cents)
 
     async def _ask(self, kind: str, key: str, case: str, cents: int) -> None:
@@ -110,7 +113,7 @@ class DeskClient:
             # Whatever is answered later finds no one with this number.
             self._waiting.pop(number, None)
         match call.answer:
-            case {"answer": "paid"}:
+            case {"answer": "paid" | "nothing"}:
                 return
             case {"answer": "busy"}:
                 raise DeskBusy("the refund desk is busy")

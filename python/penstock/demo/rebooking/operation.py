@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +131,6 @@ async def _operate(
     confirmed = sum(outcome == "confirmed" for outcome in settled.values())
     counted = confirmed, len(settled) - confirmed
     observer = Observer(schedule.cancellations, counted, cases, relay, queue, show)
-    redriven = 0
-    letters: list[DeadLetter] = []
     async with service:
         health = service.health()
         async with anyio.create_task_group() as tasks:
@@ -141,8 +138,7 @@ async def _operate(
             tasks.start_soon(observer.run)
             await cases.work()
             await observer.until_delivered()
-            async for letter in queue.iter_dead_letters():
-                letters.append(letter)
+            letters = [letter async for letter in queue.iter_dead_letters()]
             # Whatever kept the notices from going out is mended now.
             notices.repaired = True
             redriven = await queue.redrive([letter.id for letter in letters])

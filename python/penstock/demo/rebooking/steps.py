@@ -80,7 +80,9 @@ class Steps:
         step = current()
         settled = step.result("settle", None)
         # If nobody knows whether it was paid, the desk does.
-        cents = plan.refund(step.result("reserve")["legs"]) if settled is None else settled["refund"]
+        cents = (
+            plan.refund(step.result("reserve")["legs"]) if settled is None else settled["refund"]
+        )
         if cents:
             await self._desk.reverse(step.idempotency_key, plan.key, cents)
 
