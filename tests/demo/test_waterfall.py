@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.demo.svg import WIDTH
@@ -48,6 +48,7 @@ spans = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(spans)
+@example([("a", "t", 0, 0.0, 5.0, None), ("b", "t", 0, 5.0, 0.0, None)])
 def test_every_span_has_a_bar_within_the_axis(drawn):
     trace = trace_of(
         [

@@ -32,8 +32,7 @@ def waterfall(trace: Trace) -> str:
     """
     rows = trace.waterfall()[:MOST_ROWS]
     plot = Plot(height=6 + _PITCH * len(rows) + 36, left=156, top=6, bottom=36, right=62)
-    # A trace of no length has an axis, too.
-    length = max(trace.duration, 1e-6)
+    length = trace.duration
     x = plot.across(0, length)
     unit, name = next(
         ((scale, word) for scale, word in ((1.0, "seconds"), (1e-3, "ms")) if length >= scale),

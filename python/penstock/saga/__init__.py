@@ -16,6 +16,7 @@ from .inspection import SagaRecord, SagaStep
 from .outcome import Outcome, SagaState
 from .saga_store import SagaStore
 from .sync import SyncSagaHandle, SyncSagaStore
+from .transaction import Transaction
 
 __all__ = (
     "Abort",
@@ -34,5 +35,6 @@ __all__ = (
     "StepTimeout",
     "SyncSagaHandle",
     "SyncSagaStore",
+    "Transaction",
     "current",
 )

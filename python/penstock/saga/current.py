@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from penstock.errors import Misuse
 
+from .transaction import Transaction
+
 if TYPE_CHECKING:
     from .execution import Execution
 
@@ -81,7 +83,7 @@ class CurrentStep:
                 raise
             return default
 
-    async def transact(self, fn: Callable[..., R], *args: Any) -> R:
+    async def transact(self, fn: Callable[[Transaction, *Ts], R], *args: *Ts) -> R:
         """Run `fn(transaction, *args)`, and end this step, in one transaction: exactly once.
 
         For what is kept in the store's own file: the function's writes, the step's result (what
@@ -91,8 +93,8 @@ class CurrentStep:
 
         `fn` runs on the store's writer thread, in the context variables of the caller, while others
         wait: give it SQL and no other effect, since it may be run again when a transaction was
-        undone. Let it be the last thing that the step does, and return what comes from here; once
-        in each step.
+        undone. What it returns is stored as JSON. Let this be the last thing that the step does,
+        and return what comes from here; once in each step.
 
         Cancellation is seen when it is over. Raises Misuse for a saga that runs in memory, and
         EngineError if the store fails.

@@ -8,7 +8,7 @@ import json
 import math
 import typing
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from penstock._durable.codec import Codec, JsonCodec
 from penstock.errors import Misuse
@@ -104,6 +104,10 @@ class Saga(Generic[C]):
 
     """
 
+    @overload
+    def __init__(self: Saga[Any], name: str, *, context: None = None) -> None: ...
+    @overload
+    def __init__(self, name: str, *, context: type[C]) -> None: ...
     def __init__(self, name: str, *, context: type[C] | None = None) -> None:
         if not isinstance(name, str) or not name or len(name) > 200:
             raise Misuse(f"a saga's name is {name!r}", hint="give 1 to 200 characters")

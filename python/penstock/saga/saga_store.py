@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -27,6 +26,7 @@ from .outcome import Outcome
 from .raising import raise_unless_completed
 from .runner import Runner
 from .store import NewSaga, Raised, SagaEngine
+from .transaction import Transaction
 from .waiting import Ticket, Waiting
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 _MOST = 10_000
 
@@ -277,7 +278,7 @@ class SagaStore:
         ticket = self.waiting.ticket(started.seq)
         return SagaHandle(self, saga.name, key, ticket, is_new=started.is_new)
 
-    async def transact(self, fn: Callable[..., R], *args: Any) -> R:
+    async def transact(self, fn: Callable[[Transaction, *Ts], R], *args: *Ts) -> R:
         """Run `fn(transaction, *args)` as a transaction on the store's file; returns its result.
 
         For what the service itself keeps in the same file, as a step's `transact` does: it shares
@@ -288,8 +289,12 @@ class SagaStore:
         Cancellation: before the writer has taken it nothing happens, afterwards it stands.
         """
         engine = self.engine
-        run = partial(copy_context().run, fn)
-        answer = await engine.writer.run(engine.transact(run, args))
+        context = copy_context()
+
+        def run(transaction: Transaction) -> R:
+            return context.run(fn, transaction, *args)
+
+        answer = await engine.writer.run(engine.transact(run, ()))
         if isinstance(answer, Raised):
             raise answer.error
         result: R = answer

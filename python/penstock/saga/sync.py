@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 
 import anyio.from_thread
 from anyio.from_thread import BlockingPortal
@@ -18,12 +18,14 @@ from .definition import Saga
 from .handle import SagaHandle
 from .inspection import SagaRecord
 from .outcome import Outcome
+from .transaction import Transaction
 
 if TYPE_CHECKING:
     from .saga_store import SagaStore
 
 C = TypeVar("C")
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 
 class SyncSagaStore:
@@ -72,7 +74,7 @@ class SyncSagaStore:
 
         return SyncSagaHandle(self._call(start), self._call)
 
-    def transact(self, fn: Callable[..., R], *args: Any) -> R:
+    def transact(self, fn: Callable[[Transaction, *Ts], R], *args: *Ts) -> R:
         """As `SagaStore.transact`."""
 
         async def transact() -> R:
