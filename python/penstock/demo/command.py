@@ -193,7 +193,7 @@ def _supervise(arguments: argparse.Namespace) -> int:
 
 
 def _command(arguments: argparse.Namespace, database: Path, desk: Path) -> list[str]:
-    """The command line of a working process: as the one given here, with what the supervisor adds."""
+    """The command line of a working process: this one, with what the supervisor adds."""
     command = [sys.executable, "-m", "penstock", "demo", "--database", str(database)]
     command += ["--desk", str(desk), "--seed", str(arguments.seed)]
     for option in ("data", "report", "quarantine", "workers"):
