@@ -7,6 +7,7 @@ the table, which grows with the number of routes and not of flights, and the sam
 
 from __future__ import annotations
 
+import os
 import pickle
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,6 +115,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
                     sizes.append(batch.nbytes)
                     streams.append(_stream_bytes(analysed))
             _check_whole(parser, settings.source)
+            seconds = sampler.seconds
             findings = find(table)
             statistics = pool.statistics()
 
@@ -130,7 +132,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
     return Run(
         source=settings.source,
         started=started,
-        seconds=sampler.seconds,
+        seconds=seconds,
         lines=parser.lines,
         quarantined=quarantine.lines,
         quarantine=settings.quarantine,
@@ -160,6 +162,8 @@ async def _rebook(
         source=settings.source,
         digest=await anyio.to_thread.run_sync(digest, settings.source),
         socket=settings.desk,
+        # Beside a desk that runs already there is a supervisor, which counts, too.
+        root=None if settings.desk is None else os.getppid(),
     )
     done = await operate(order, schedule, show)
     check = await anyio.to_thread.run_sync(checked, order, lost)

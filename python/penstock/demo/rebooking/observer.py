@@ -36,6 +36,7 @@ class Observer:
         relay: Relay[Any],
         queue: MessageQueue[Any],
         show: Callable[[Moment], None],
+        root: int | None,
     ) -> None:
         self._total = total
         self._settled = settled
@@ -43,6 +44,7 @@ class Observer:
         self._relay = relay
         self._queue = queue
         self._show = show
+        self._root = root
         self._began = time.perf_counter()
         self.moments: list[Moment] = []
         self.slowest: Trace | None = None
@@ -59,7 +61,7 @@ class Observer:
 
     async def look(self) -> None:
         """Take one more moment, now."""
-        memory = await anyio.to_thread.run_sync(proportional_set_size)
+        memory = await anyio.to_thread.run_sync(proportional_set_size, self._root)
         waiting = await self._relay.statistics()
         messages = await self._queue.statistics()
         confirmed, refused = self._settled

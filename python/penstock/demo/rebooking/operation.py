@@ -68,6 +68,8 @@ class Order:
     """Of the source's content."""
     socket: Path | None
     """Of a refund desk that runs already; None starts one."""
+    root: int | None
+    """The process that all others of this run descend from, for its memory; None: this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ async def _operate(
     cases = Cases(schedule, saga, store, pool, order.seed, frozenset(settled), notices.begun)
     confirmed = sum(outcome == "confirmed" for outcome in settled.values())
     counted = confirmed, len(settled) - confirmed
-    observer = Observer(schedule.cancellations, counted, cases, relay, queue, show)
+    observer = Observer(schedule.cancellations, counted, cases, relay, queue, show, order.root)
     async with service:
         health = service.health()
         async with anyio.create_task_group() as tasks:
