@@ -121,7 +121,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.kill_after:
         return _supervise(arguments)
     die_with_supervisor()
-    logging.getLogger("penstock.messages").addFilter(_is_news)
+    # What is tried again until it is hopeless ends as one line, what was given up is in the report.
+    logging.getLogger("penstock").addHandler(logging.NullHandler())
     # Only now: these need the packages that were just looked for.
     with _interrupts_held():
         from rich.console import Console
@@ -171,11 +172,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if check.more:
         print(f"  and {check.more:,} more", file=sys.stderr)
     return 1
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Notices that are given up are meant to be, and are in the report."""
-    return "gave up message" not in record.msg
 
 
 def _supervise(arguments: argparse.Namespace) -> int:

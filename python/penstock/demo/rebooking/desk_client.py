@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-__all__ = ("DeskBusy", "DeskClient", "DeskError", "RefundDeclined")
+__all__ = ("DeskBusy", "DeskClient", "DeskError", "DeskFailed", "RefundDeclined")
 
 _LONGEST_ANSWER = 65_536
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -33,11 +33,15 @@ _BROKEN = (
 
 
 class DeskError(Exception):
-    """Nothing is known of the refund, or the desk could not write it down: ask again, same key."""
+    """Nothing is known of the refund: ask again, with the same key."""
 
 
 class DeskBusy(DeskError):
     """The desk has no time; nothing happened. Ask again, same key."""
+
+
+class DeskFailed(DeskError):
+    """The desk could not write it down, so it has not paid."""
 
 
 class RefundDeclined(Exception):
@@ -120,7 +124,7 @@ class DeskClient:
             case {"answer": "declined"}:
                 raise RefundDeclined(f"the refund desk does not pay for {case}")
             case {"answer": "failed", "why": why}:
-                raise DeskError(f"the refund desk could not do it: {why}")
+                raise DeskFailed(f"the refund desk could not do it: {why}")
             case _:
                 raise DeskError(f"the refund desk at {self._socket} does not answer")
 

@@ -25,6 +25,14 @@ _PERIOD = 0.1
 _NOTICE_AFTER = 0.5
 
 
+def _rank(trace: Trace | None) -> tuple[bool, float]:
+    """Whole ones first: of a case that was taken over, the first part is in another trace."""
+    if trace is None:
+        return False, 0.0
+    is_whole = any(span.tracer == "penstock.messages" for span in trace)
+    return is_whole, trace.duration
+
+
 class Observer:
     """Runs in a task of its own, beside the work."""
 
@@ -97,9 +105,7 @@ class Observer:
         while slow and now - slow[0][0] > _NOTICE_AFTER:
             _, _, trace_id = slow[0]
             trace = tracer.get_trace(trace_id)
-            if trace is not None and (
-                self.slowest is None or trace.duration > self.slowest.duration
-            ):
+            if trace is not None and _rank(trace) > _rank(self.slowest):
                 self.slowest = trace
             if len(slow) == 1:
                 return  # The measure for those to come.
