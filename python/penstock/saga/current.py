@@ -25,7 +25,7 @@ running: ContextVar[CurrentStep] = ContextVar("penstock_saga_step")
 
 
 class CurrentStep:
-    """One attempt of a step or a compensation, while it runs."""
+    """One attempt of a step or a compensation, while it runs. See `current()`."""
 
     __slots__ = (
         "_execution",
@@ -41,25 +41,34 @@ class CurrentStep:
     def __init__(self, execution: Execution, name: str, attempt: int, *, undo: bool) -> None:
         self._execution = execution
         self.saga = execution.saga.name
+        """The saga's name."""
         self.key = execution.key
+        """The key that this run of it was started with."""
         self.name = name
+        """The step's; a compensation has that of the step it undoes."""
         self.attempt = attempt
         """From 1."""
         self.fence = execution.fence
-        """Rises with each process that takes the saga over: an outside system that keeps the
-        highest it has seen can refuse a process that was taken over and does not know it."""
+        """Rises with each process that takes the saga over, and each resume: an outside system
+        that keeps the highest it has seen for this saga and key can refuse a process that was
+        taken over and does not know it."""
         self.is_compensation = undo
         self.idempotency_key = "/".join(
             (self.saga, self.key, name, "undo") if undo else (self.saga, self.key, name)
         )
-        """The same for all attempts, in all processes; hand it to the outside."""
+        """The same for all attempts, in all processes, and another one for the compensation. Hand
+        it to the outside, so that a request that comes twice is known."""
 
     def __repr__(self) -> str:
         return f"<CurrentStep {self.idempotency_key} attempt {self.attempt}>"
 
     @property
     def is_fenced(self) -> bool:
-        """Whether another process may be running this saga by now."""
+        """Whether another process may be running this saga by now.
+
+        What this one writes to the store is refused then. A step that works long looks here before
+        it touches anything outside.
+        """
         return self._execution.is_fenced
 
     @property
@@ -74,7 +83,8 @@ class CurrentStep:
     def result(self, step: str, default: Any = _NOTHING) -> Any:
         """What an earlier step returned, decoded as what it is annotated to return.
 
-        Without a default, KeyError if that step was not done (as far as is known).
+        If that step was not done, as far as is known: the default, or KeyError without one. A
+        compensation gives a default, since its own step may have happened without being heard of.
         """
         try:
             return self._execution.result(step)
@@ -104,7 +114,11 @@ class CurrentStep:
 
 
 def current() -> CurrentStep:
-    """The step that runs here. Raises Misuse outside of one."""
+    """The step or compensation that runs here, with its key, its fence and earlier results.
+
+    Also in tasks that the step starts, and in what it runs by `anyio.to_thread`. Raises Misuse
+    outside of one.
+    """
     found = running.get(None)
     if found is None:
         raise Misuse("no step of a saga runs here", hint="call it in a step or a compensation")

@@ -12,7 +12,8 @@ class Abort(Exception):
 
     For what is decided and not merely failed: no seat is left, the card was declined. The step
     itself has had no effect then, so its own compensation does not run (unless an attempt before
-    ended in the dark: by its timeout, or with its process).
+    ended in the dark: by its timeout, or with its process). Raised by a compensation it parks the
+    saga at once.
     """
 
     def __init__(self, reason: str) -> None:

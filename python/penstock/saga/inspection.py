@@ -25,7 +25,7 @@ class SagaRecord:
     is_owned: bool
     """Whether a process runs it, or did until its lease ends."""
     fence: int
-    """How often it was begun or taken over."""
+    """How often it was begun, taken over or resumed."""
     crashes: int
     """Processes that the step at hand has lost in a row."""
     started_at: float
@@ -36,7 +36,7 @@ class SagaRecord:
     error: str | None
     """Why it failed, or is parked."""
     context: bytes
-    """As it is stored: JSON, unless the saga has a codec of its own."""
+    """As it is stored: JSON."""
     traceparent: str | None
     """The trace it belongs to."""
 
@@ -57,6 +57,7 @@ class SagaStep:
     """When it ended, in seconds since 1970."""
     fence: int
     result: bytes | None
+    """What the step returned, as it is stored: JSON. None if that was None."""
     error: str | None
     traceback: str | None
 

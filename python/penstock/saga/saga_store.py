@@ -126,8 +126,8 @@ class SagaStore:
                 until there is room, here or elsewhere.
             lease: seconds after which a process that shows no life is taken over.
             max_crashes: a saga whose step loses its process so often in a row is parked.
-            patience: seconds for which a store that fails is tried again before it gives up:
-                then it fails as a part of its Service does, with the store's error.
+            patience: seconds for which writes that fail are repeated, while the lease lasts; then
+                the store fails as a part of its Service does, with the error of the writes.
             clock: for tests: seconds since 1970 instead of the store's clock.
 
         Raises Misuse for arguments that cannot work.
@@ -304,7 +304,8 @@ class SagaStore:
         """Wait until no saga of the given kinds is running or due here.
 
         Sagas are recovered all the time while the store is open; this is for scripts and tests
-        that want to know that it is done. What another live process runs is not waited for.
+        that want to know that it is done. What another process runs is not waited for, nor that
+        the lease of one that died is over.
         """
         await self.waiting.until(lambda: self._runner is None or self._runner.is_idle)
         _ = self.engine
@@ -321,7 +322,12 @@ class SagaStore:
     ) -> Page[SagaRecord]:
         """A page of sagas, in the order of their start.
 
-        `after` is the `next` of the page before.
+        Args:
+            saga: of this name only.
+            state: in this state only: running, compensating, completed, compensated or parked.
+            limit: at most so many, 1 to 10,000.
+            after: the `next` of the page before.
+
         """
         start, limit = self.bounds(limit, after)
         engine = self.engine

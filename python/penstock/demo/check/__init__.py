@@ -6,6 +6,6 @@ demo, the database through plain sqlite3, and the refund desk's ledger line by l
 """
 
 from .compare import Files, Verdict, check
-from .flights import Unreadable
+from .source import Unreadable
 
 __all__ = ("Files", "Unreadable", "Verdict", "check")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .compare import Files, check
-from .flights import Unreadable
+from .source import Unreadable
 
 
 def main(arguments: list[str] | None = None) -> int:

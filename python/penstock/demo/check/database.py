@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .expected import Expected
-from .flights import Unreadable
 from .rows import differences
+from .source import Unreadable
 
 __all__ = ("compare_database",)
 

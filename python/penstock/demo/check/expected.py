@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .flights import WINDOW, Flight, Route, Year
+from .flights import WINDOW, Flight, Year
+from .source import Route
 
 __all__ = ("Case", "Expected", "draw", "expect")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .expected import Case, Expected
-from .flights import Unreadable
 from .rows import differences
+from .source import Unreadable
 
 __all__ = ("Ledger", "compare_ledger", "read_ledger")
 
