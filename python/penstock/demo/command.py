@@ -1,12 +1,18 @@
-"""`python -m penstock demo`: its options, its exit codes, and nothing of the work itself."""
+"""`python -m penstock demo`: its options, its exit codes, and nothing of the work itself.
+
+With `--kill-after` this process is the supervisor, which does not work itself: it runs the same
+command again, without that option, and kills it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +20,7 @@ from pathlib import Path
 from penstock.errors import PenstockError
 
 from .failures import DemoError, require_packages
+from .supervisor import Plan, die_with_supervisor, supervise
 
 __all__ = ("add_arguments", "main")
 
@@ -48,6 +55,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="worker processes (default: one per CPU, at most 4)",
     )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=2013,
+        help="of what is drawn by lot: seats sold, fares, mishaps (default: 2013)",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="PATH",
+        type=Path,
+        help="where seats, sagas and messages are kept; a run that was stopped goes on from there "
+        "(default: a temporary file)",
+    )
+    parser.add_argument(
+        "--kill-after",
+        metavar="SHARE",
+        type=float,
+        action="append",
+        help="kill -9 the working process once so large a share of the cancelled flights is "
+        "settled, and have another one take over; several times: that one is killed, too",
+    )
+    # Of the working process below a supervisor.
+    parser.add_argument("--desk", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
         "--json", action="store_true", help="print the closing figures as JSON on stdout"
@@ -55,9 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run the demo: 0 when it went through, 2 with one line on stderr, 130 after Ctrl-C."""
+    """Run the demo and return its exit code.
+
+    0: it went through; 1: the ledger does not balance, with the first differences on stderr; 2: it
+    could not be done, with one line on stderr; 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
-        _run(arguments)
+        return _run(arguments)
     except BrokenPipeError:
         raise  # whoever reads stdout has gone; not a failure of the run
     except (DemoError, PenstockError, OSError) as error:
@@ -70,10 +105,9 @@ def main(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
     require_packages()
     workers = arguments.workers
     if workers is None:
@@ -84,6 +118,11 @@ def _run(arguments: argparse.Namespace) -> None:
             "is not a number of processes",
             "give 1 or more, or leave it out for one per CPU",
         )
+    if arguments.kill_after:
+        return _supervise(arguments)
+    die_with_supervisor()
+    # What is tried again until it is hopeless ends as one line, what was given up is in the report.
+    logging.getLogger("penstock").addHandler(logging.NullHandler())
     # Only now: these need the packages that were just looked for.
     with _interrupts_held():
         from rich.console import Console
@@ -93,6 +132,8 @@ def _run(arguments: argparse.Namespace) -> None:
         from .output import Output, check_writable
         from .pipeline import Settings, work_through
         from .progress import shown_progress
+        from .rebooking.lock import Lock
+        from .rebooking.operation import Terminated
         from .report import page
         from .table import closing_table
 
@@ -100,8 +141,21 @@ def _run(arguments: argparse.Namespace) -> None:
     quarantine = arguments.quarantine or arguments.report.parent / "quarantine.csv"
     check_writable(arguments.report, "--report", source)
     check_writable(quarantine, "--quarantine", source, arguments.report)
-    with shown_progress(quiet=arguments.quiet) as show:
-        run = work_through(Settings(source, quarantine, workers), show)
+    try:
+        with (
+            _database(arguments.database) as database,
+            Lock(database),
+            shown_progress(quiet=arguments.quiet) as show,
+        ):
+            settings = Settings(
+                source, quarantine, workers, database, arguments.seed, arguments.desk
+            )
+            run = work_through(settings, show)
+    except Terminated:
+        kept = arguments.database is not None
+        hint = "run it again, it goes on" if kept else "--database keeps what is done"
+        print(f"penstock demo: stopped by SIGTERM: all is drained hint: {hint}", file=sys.stderr)
+        return 143
     with Output(arguments.report) as file:
         file.write(page(run))
     if arguments.json:
@@ -109,6 +163,57 @@ def _run(arguments: argparse.Namespace) -> None:
         print()
     else:
         Console().print(closing_table(run, arguments.report))
+    if run.rebookings is None or run.rebookings.check.is_balanced:
+        return 0
+    check = run.rebookings.check
+    print(f"penstock demo: {check.line}:", file=sys.stderr)
+    for difference in check.differences:
+        print(f"  {difference}", file=sys.stderr)
+    if check.more:
+        print(f"  and {check.more:,} more", file=sys.stderr)
+    return 1
+
+
+def _supervise(arguments: argparse.Namespace) -> int:
+    from .rebooking.desk_process import Desk
+    from .rebooking.files import ledger_of
+
+    with _database(arguments.database) as database:
+        desk = Desk(ledger_of(database), arguments.seed)
+        desk.start()  # its socket is part of the command
+        try:
+            return supervise(
+                Plan(
+                    command=_command(arguments, database, desk.socket),
+                    environment=os.environ,
+                    database=database,
+                    kill_after=tuple(arguments.kill_after),
+                    quiet=arguments.quiet,
+                )
+            )
+        finally:
+            desk.stop()
+
+
+def _command(arguments: argparse.Namespace, database: Path, desk: Path) -> list[str]:
+    """The command line of a working process: this one, with what the supervisor adds."""
+    command = [sys.executable, "-m", "penstock", "demo", "--database", str(database)]
+    command += ["--desk", str(desk), "--seed", str(arguments.seed)]
+    for option in ("data", "report", "quarantine", "workers"):
+        value = getattr(arguments, option)
+        if value is not None:
+            command += [f"--{option}", str(value)]
+    return command + [f"--{name}" for name in ("quiet", "json") if getattr(arguments, name)]
+
+
+@contextmanager
+def _database(path: Path | None) -> Iterator[Path]:
+    """The file to work on; a temporary one goes with everything beside it."""
+    if path is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="penstock-demo-") as folder:
+        yield Path(folder) / "rebooking.db"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ __all__ = (
     "Planes",
     "Reference",
     "flights_file",
+    "planes_file",
     "read_airlines",
     "read_planes",
     "read_reference",
@@ -121,6 +122,11 @@ def read_planes() -> Planes:
         seats = {row["tailnum"]: int(row["seats"]) for row in csv.DictReader(lines)}
     tails = np.array(sorted(seats), dtype="S8")
     return Planes(tails, np.array([seats[tail] for tail in sorted(seats)], dtype=np.int16))
+
+
+def planes_file() -> Path:
+    """planes.csv of the package."""
+    return _packaged("planes.csv")
 
 
 def read_airlines() -> dict[str, str]:

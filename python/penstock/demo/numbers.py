@@ -15,6 +15,7 @@ __all__ = ("Numbers",)
 _STAGES = {
     "parse": ("parse", "block of lines"),
     "join": ("join", "batch"),
+    "collect": ("collect", "batch"),
     "hand_over": ("hand over", "batch, both ways"),
     "analyse": ("analyse", "batch, in the worker"),
     "merge": ("merge", "batch's table"),

@@ -7,6 +7,7 @@ the table, which grows with the number of routes and not of flights, and the sam
 
 from __future__ import annotations
 
+import os
 import pickle
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import numpy as np
 
 from penstock.streams import LineError, Stream
@@ -21,13 +23,19 @@ from penstock.workers import WorkerPool
 
 from .analysis import Analysed, analyse
 from .batches import BATCH_ROWS, BLOCK_LINES, join
-from .data import read_airlines, read_reference
+from .data import read_airlines, read_planes, read_reference
 from .failures import DemoError
 from .findings import find
 from .numbers import Numbers
 from .parse import Parser
 from .progress import Show
 from .quarantine import Quarantine
+from .rebooking.files import digest, ledger_of
+from .rebooking.operation import Order, operate
+from .rebooking.outcome import Rebookings
+from .rebooking.rules import DEFAULT_SEED
+from .rebooking.schedule import Collector, Schedule
+from .rebooking.summary import checked, summarise
 from .recovery import Recovery, best_recovery
 from .run import Run, Sample
 from .sampler import Sampler
@@ -42,11 +50,18 @@ _BY_REFERENCE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line chooses, and the sizes that tests make small."""
+    """What the command line chooses, and the sizes that tests make small.
+
+    Without a `database` there is no second half.
+    """
 
     source: Path
     quarantine: Path
     workers: int
+    database: Path | None = None
+    seed: int = DEFAULT_SEED
+    desk: Path | None = None
+    """Socket of a refund desk that runs already."""
     block_lines: int = BLOCK_LINES
     batch_rows: int = BATCH_ROWS
 
@@ -72,6 +87,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
     with Quarantine(settings.quarantine) as quarantine:
         parser = Parser(str(settings.source), quarantine.add)
         pool = WorkerPool(settings.workers, preload=("penstock.demo.analysis",), name="demo")
+        collector = Collector(read_planes())
         in_worker = partial(pool.run, partial(analyse, reference=read_reference()))
         stream = (
             Stream.from_file(settings.source)
@@ -80,6 +96,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
             .map(measured("parse")(parser.parse))
             .batch(settings.batch_rows // settings.block_lines)
             .map(measured("join")(join))
+            .map(measured("collect")(collector.add))
             # The table is the same in any order, so no batch has to wait for another.
             .map(measured("hand_over")(in_worker), concurrency=settings.workers, ordered=False)
         )
@@ -98,8 +115,16 @@ async def _work_through(settings: Settings, show: Show) -> Run:
                     sizes.append(batch.nbytes)
                     streams.append(_stream_bytes(analysed))
             _check_whole(parser, settings.source)
+            seconds = sampler.seconds
             findings = find(table)
             statistics = pool.statistics()
+
+    rebookings = None
+    if settings.database is not None:
+        schedule = collector.schedule()
+        if schedule.cancellations:
+            lost = settings.quarantine if quarantine.lines else None
+            rebookings = await _rebook(settings, settings.database, schedule, lost, show)
 
     largest_stream = max((statistics.largest_stream, *streams))
     if min(sizes, default=0) >= _BY_REFERENCE and largest_stream >= _LARGEST_STREAM:
@@ -107,7 +132,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
     return Run(
         source=settings.source,
         started=started,
-        seconds=sampler.seconds,
+        seconds=seconds,
         lines=parser.lines,
         quarantined=quarantine.lines,
         quarantine=settings.quarantine,
@@ -121,7 +146,28 @@ async def _work_through(settings: Settings, show: Show) -> Run:
         utilisation=statistics.utilisation,
         stages=numbers.stages(),
         samples=tuple(sampler.samples),
+        rebookings=rebookings,
     )
+
+
+async def _rebook(
+    settings: Settings, database: Path, schedule: Schedule, lost: Path | None, show: Show
+) -> Rebookings:
+    """The second half: operate, have the ledger checked, and sum up."""
+    order = Order(
+        database=database,
+        ledger=ledger_of(database),
+        seed=settings.seed,
+        workers=settings.workers,
+        source=settings.source,
+        digest=await anyio.to_thread.run_sync(digest, settings.source),
+        socket=settings.desk,
+        # Beside a desk that runs already there is a supervisor, which counts, too.
+        root=None if settings.desk is None else os.getppid(),
+    )
+    done = await operate(order, schedule, show)
+    check = await anyio.to_thread.run_sync(checked, order, lost)
+    return summarise(order, schedule, done, check)
 
 
 def _lose(parser: Parser, text: bytes, error: Exception) -> None:

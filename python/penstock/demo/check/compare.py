@@ -73,6 +73,7 @@ class Verdict:
         """The same as data."""
         return {
             "balances": self.balances,
+            "line": self.lines()[0],
             "cancelled": self.cancelled,
             "confirmed": self.confirmed,
             "refused": self.refused,

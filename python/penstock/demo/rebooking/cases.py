@@ -1,8 +1,8 @@
 """From the schedule to sagas: the cancelled flights of each route, one after the other.
 
 Seats are taken in the order in which flights were cancelled, so within a route a case begins when
-the one before it has ended; that makes the outcomes the same in every run. Routes have no flights in
-common and go side by side, as the stages of a stream.
+the one before it has ended; that makes the outcomes the same in every run. Routes have no flights
+in common and go side by side, through a stream.
 """
 
 from __future__ import annotations

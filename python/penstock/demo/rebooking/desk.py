@@ -5,12 +5,13 @@
 One JSON line for each request, one for each answer, over a unix socket, in any number at a time:
 
     {"id": 7, "kind": "refund" | "reversal", "key": …, "case": …, "cents": n}
-    {"id": 7, "answer": "paid" | "busy" | "declined" | "failed", "why": …}
+    {"id": 7, "answer": "paid" | "nothing" | "busy" | "declined" | "failed", "why": …}
 
 `key` makes a request idempotent: one that the ledger has is answered as before and noted as a
-repeat. What comes in while the disk is waited for shares the next wait; "paid" goes out only when
-the ledger is on the disk. Being busy and declining leave no trace. When the disk is full the
-answer is "failed", nothing was paid, and the desk stays open.
+repeat. A reversal of a case that was not refunded is answered with "nothing". What comes in while
+the disk is waited for shares the next wait; "paid" goes out only when the ledger is on the disk.
+Being busy and declining leave no trace. When the disk is full the answer is "failed", nothing was
+paid, and the desk stays open.
 
 Standard library only. It ends on SIGTERM, with the answers it owes, and when the process that
 started it has gone; its socket goes with it.
@@ -52,6 +53,7 @@ class Decisions:
         self._ledger = ledger
         self._seed = seed
         self._turned_away: set[str] = set()
+        self._refunded = {entry.case for entry in ledger.entries.values() if entry.kind == "refund"}
 
     def settle(self, entries: list[Entry]) -> list[_Answer]:
         """Answer a lot; blocks until the ledger holds what was paid, in one write."""
@@ -66,6 +68,9 @@ class Decisions:
             elif entry.key not in self._turned_away and is_busy(self._seed, entry.case):
                 self._turned_away.add(entry.key)
                 answers.append({"answer": "busy"})
+            elif entry.kind == "reversal" and entry.case not in self._refunded:
+                # Asked for by somebody who did not hear whether there was one.
+                answers.append({"answer": "nothing"})
             elif entry.kind == "refund" and is_declined(self._seed, entry.case):
                 answers.append({"answer": "declined"})
             else:
@@ -78,6 +83,7 @@ class Decisions:
             except OSError as error:
                 failed = {"answer": "failed", "why": f"{self._ledger.path}: {error.strerror}"}
                 return [failed if each["answer"] == "paid" else each for each in answers]
+            self._refunded.update(entry.case for entry in lot.values() if entry.kind == "refund")
         return answers
 
 

@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-__all__ = ("DeskBusy", "DeskClient", "DeskError", "RefundDeclined")
+__all__ = ("DeskBusy", "DeskClient", "DeskError", "DeskFailed", "RefundDeclined")
 
 _LONGEST_ANSWER = 65_536
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -33,11 +33,15 @@ _BROKEN = (
 
 
 class DeskError(Exception):
-    """Nothing is known of the refund, or the desk could not write it down: ask again, same key."""
+    """Nothing is known of the refund: ask again, with the same key."""
 
 
 class DeskBusy(DeskError):
     """The desk has no time; nothing happened. Ask again, same key."""
+
+
+class DeskFailed(DeskError):
+    """The desk could not write it down, so it has not paid."""
 
 
 class RefundDeclined(Exception):
@@ -96,7 +100,10 @@ class DeskClient:
         await self._ask("refund", key, case, cents)
 
     async def reverse(self, key: str, case: str, cents: int) -> None:
-        """Have a refund of `cents` taken back, once for each `key`. Raises DeskBusy, DeskError."""
+        """Have a refund of `cents` taken back, once for each `key`; nothing if there was none.
+
+        Raises DeskBusy, and DeskError.
+        """
         await self._ask("reversal", key, case, cents)
 
     async def _ask(self, kind: str, key: str, case: str, cents: int) -> None:
@@ -110,14 +117,14 @@ class DeskClient:
             # Whatever is answered later finds no one with this number.
             self._waiting.pop(number, None)
         match call.answer:
-            case {"answer": "paid"}:
+            case {"answer": "paid" | "nothing"}:
                 return
             case {"answer": "busy"}:
                 raise DeskBusy("the refund desk is busy")
             case {"answer": "declined"}:
                 raise RefundDeclined(f"the refund desk does not pay for {case}")
             case {"answer": "failed", "why": why}:
-                raise DeskError(f"the refund desk could not do it: {why}")
+                raise DeskFailed(f"the refund desk could not do it: {why}")
             case _:
                 raise DeskError(f"the refund desk at {self._socket} does not answer")
 

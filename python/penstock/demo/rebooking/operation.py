@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from penstock.demo.failures import DemoError
 from penstock.errors import EngineError
 from penstock.loop import LoopMonitor, LoopStatistics
 from penstock.messages import DeadLetter, MessageQueue
-from penstock.metrics import HistogramSnapshot, Metrics
+from penstock.metrics import Distribution, Metrics
 from penstock.outbox import Outbox, Relay
 from penstock.resilience import Retry
 from penstock.saga import SagaStore
@@ -69,6 +68,8 @@ class Order:
     """Of the source's content."""
     socket: Path | None
     """Of a refund desk that runs already; None starts one."""
+    root: int | None
+    """The process that all others of this run descend from, for its memory; None: this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Operated:
     dead: int
     redriven: int
     letters: tuple[DeadLetter, ...]
-    end_to_end: HistogramSnapshot
+    end_to_end: Distribution
 
 
 async def operate(order: Order, schedule: Schedule, show: Callable[[Moment], None]) -> Operated:
@@ -94,17 +95,18 @@ async def operate(order: Order, schedule: Schedule, show: Callable[[Moment], Non
     Terminated after SIGTERM.
     """
     url = f"sqlite:///{order.database.absolute()}"
-    # Before anything recovers: this may be the file of another run.
-    async with SagaStore.open(url, sagas=[]) as store:
-        settled = await store.transact(_prepare, order, schedule.cancellations)
-    async with AsyncExitStack() as stack:
-        socket = order.socket
-        if socket is None:
-            desk = await stack.enter_async_context(Desk(order.ledger, order.seed))
-            socket = desk.socket
-        client = await stack.enter_async_context(DeskClient(socket))
-        with _unwrapped():
+    with _unwrapped():
+        # Before anything recovers: this may be the file of another run.
+        async with SagaStore.open(url, sagas=[]) as store:
+            settled = await store.transact(_prepare, order, schedule.cancellations)
+        async with AsyncExitStack() as stack:
+            socket = order.socket
+            if socket is None:
+                desk = await stack.enter_async_context(Desk(order.ledger, order.seed))
+                socket = desk.socket
+            client = await stack.enter_async_context(DeskClient(socket))
             return await _operate(order, url, schedule, client, settled, show)
+    raise AssertionError("nothing is swallowed")
 
 
 async def _operate(
@@ -118,9 +120,9 @@ async def _operate(
     metrics = Metrics()
     end_to_end = metrics.histogram("end_to_end_seconds")
     outbox: Outbox[dict[str, Any]] = Outbox("rebookings")
-    saga = Steps(order.seed, client, outbox).saga
+    steps = Steps(order.seed, client, outbox)
     queue: MessageQueue[dict[str, Any]] = MessageQueue("notices", url, retry=_AGAIN, lease=_LEASE)
-    store = SagaStore.open(url, sagas=[saga], lease=_LEASE, patience=_PATIENCE)
+    store = SagaStore.open(url, sagas=[steps.saga], lease=_LEASE, patience=_PATIENCE)
     notices = Notices(order.seed, store, end_to_end)
     relay = Relay(outbox, source=url, to=queue, lease=_LEASE)
     pool = WorkerPool(order.workers, preload=("penstock.demo.rebooking.plan",), name="plans")
@@ -128,21 +130,19 @@ async def _operate(
     service = Service("rebooking", drain=20.0)
     service.add(store, relay, queue.consumer(notices.handle, concurrency=32), pool, monitor)
 
-    cases = Cases(schedule, saga, store, pool, order.seed, frozenset(settled), notices.begun)
+    cases = Cases(schedule, steps.saga, store, pool, order.seed, frozenset(settled), notices.begun)
     confirmed = sum(outcome == "confirmed" for outcome in settled.values())
     counted = confirmed, len(settled) - confirmed
-    observer = Observer(schedule.cancellations, counted, cases, relay, queue, show)
-    redriven = 0
-    letters: list[DeadLetter] = []
+    observer = Observer(schedule.cancellations, counted, cases, relay, queue, show, order.root)
     async with service:
         health = service.health()
         async with anyio.create_task_group() as tasks:
             await tasks.start(_listen_for_sigterm)
             tasks.start_soon(observer.run)
+            tasks.start_soon(_watch, steps, order.ledger)
             await cases.work()
             await observer.until_delivered()
-            async for letter in queue.iter_dead_letters():
-                letters.append(letter)
+            letters = [letter async for letter in queue.iter_dead_letters()]
             # Whatever kept the notices from going out is mended now.
             notices.repaired = True
             redriven = await queue.redrive([letter.id for letter in letters])
@@ -171,6 +171,12 @@ def _prepare(tx: Any, order: Order, cancelled: int) -> dict[str, str]:
     INBOX.create_tables(tx)
     inventory.claim_run(tx, order.seed, str(order.source), order.digest, cancelled)
     return dict(tx.execute("SELECT case_key, outcome FROM rebooking").fetchall())
+
+
+async def _watch(steps: Steps, ledger: Path) -> None:
+    """End the service while the refund desk cannot write: no retry makes room on a disk."""
+    await steps.in_trouble.wait()
+    raise DemoError(str(ledger), str(steps.trouble), "make room, and run it again: it goes on")
 
 
 async def _listen_for_sigterm(

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from penstock.tracing import Tracer
+
 from . import rules
 from .schedule import FLIGHT
 
-__all__ = ("Candidate", "Plan", "make_plan")
+__all__ = ("Candidate", "Plan", "make_plan", "plan_case", "tracer")
+
+tracer = Tracer("penstock.demo")
 
 # Flight key, capacity, seats sold, fare in cents.
 Candidate = tuple[str, int, int, int]
@@ -44,6 +48,12 @@ class Plan:
         """
         fares = {candidate[0]: candidate[3] for candidate in self.candidates}
         return sum(int(seats) * max(0, self.fare - fares[str(key)]) for key, seats in legs)
+
+
+def plan_case(seed: int, packed: bytes) -> Plan:
+    """`make_plan`, as a span of the case's trace: what a worker is asked to run."""
+    with tracer.span("plan"):
+        return make_plan(seed, packed)
 
 
 def make_plan(seed: int, packed: bytes) -> Plan:

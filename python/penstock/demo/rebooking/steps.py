@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+
 from penstock.outbox import Outbox
 from penstock.resilience import Retry
 from penstock.saga import Abort, Saga, current
 
 from . import inventory, rules
-from .desk_client import DeskBusy, DeskClient, DeskError, RefundDeclined
+from .desk_client import DeskBusy, DeskClient, DeskError, DeskFailed, RefundDeclined
 from .plan import Plan
 
 __all__ = ("CONFIRMED", "REFUSED", "Steps")
@@ -22,8 +24,8 @@ __all__ = ("CONFIRMED", "REFUSED", "Steps")
 CONFIRMED = "flight.rebooked"
 REFUSED = "flight.refused"
 
-# The desk is busy now and then, and may be away while it is started again.
-_ASK_AGAIN = Retry(attempts=12, delay=0.02, max_delay=2.0)
+# The desk is busy now and then, and may be away while it is started again: for some minutes.
+_ASK_AGAIN = Retry(attempts=100, delay=0.02, max_delay=2.0)
 
 
 class Steps:
@@ -33,6 +35,9 @@ class Steps:
         self._seed = seed
         self._desk = desk
         self._outbox = outbox
+        self.trouble: DeskFailed | None = None
+        """The desk's disk is full or broken: to be mended before anybody goes on."""
+        self.in_trouble = anyio.Event()
         self.saga: Saga[Plan] = Saga("rebook", context=Plan)
         self.saga.add_step(
             "reserve", self._reserve, compensate=self._release, compensate_retry=_ASK_AGAIN
@@ -61,7 +66,8 @@ class Steps:
                 await self._desk.refund(step.idempotency_key, plan.key, cents)
             except RefundDeclined:
                 raise Abort("refund declined") from None
-            except DeskBusy:
+            except (DeskBusy, DeskFailed) as error:
+                self._note(error)
                 raise
             except DeskError as error:
                 # So that it is taken back, should this be the last attempt.
@@ -80,13 +86,24 @@ class Steps:
         step = current()
         settled = step.result("settle", None)
         # If nobody knows whether it was paid, the desk does.
-        cents = plan.refund(step.result("reserve")["legs"]) if settled is None else settled["refund"]
+        cents = (
+            plan.refund(step.result("reserve")["legs"]) if settled is None else settled["refund"]
+        )
         if cents:
-            await self._desk.reverse(step.idempotency_key, plan.key, cents)
+            try:
+                await self._desk.reverse(step.idempotency_key, plan.key, cents)
+            except DeskError as error:
+                self._note(error)
+                raise
 
     async def _release(self, plan: Plan) -> None:
         step = current()
         await step.transact(self._enter_refused, plan, step.failure or "unknown")
+
+    def _note(self, error: DeskError) -> None:
+        if isinstance(error, DeskFailed):
+            self.trouble = error
+            self.in_trouble.set()
 
     # -- inside of the store's transactions ----------------------------------------------------
 

@@ -22,7 +22,7 @@ from penstock.demo.data import planes_file
 from penstock.demo.failures import DemoError
 from penstock.demo.stage import Stage
 
-from .ledger import read
+from .ledger import Entry
 from .operation import Operated, Order
 from .outcome import DeadLetter, LedgerCheck, LoopDelay, Rebookings, Refunds, Tally
 from .schedule import Schedule
@@ -116,7 +116,7 @@ def _tallies(outcomes: Iterable[tuple[str, str]]) -> list[Tally]:
 def _refunds(path: Path) -> Refunds:
     counts: Counter[str] = Counter()
     cents: Counter[str] = Counter()
-    for entry in read(path):
+    for entry in map(Entry.parse, path.read_bytes().splitlines()):
         kind = "repeat" if entry.repeat else entry.kind
         counts[kind] += 1
         cents[kind] += entry.cents
@@ -129,18 +129,20 @@ def _refunds(path: Path) -> Refunds:
     )
 
 
-def checked(order: Order, quarantine: Path) -> LedgerCheck:
+def checked(order: Order, quarantine: Path | None) -> LedgerCheck:
     """Have the ledger check done, by a program of its own; about three seconds for the year."""
     command = [
         *(sys.executable, "-m", "penstock.demo.check", "--json", "--seed", str(order.seed)),
         *("--data", str(order.source), "--planes", str(planes_file())),
         *("--database", str(order.database), "--ledger", str(order.ledger)),
     ]
-    if quarantine.exists():
+    if quarantine is not None:
         command += ["--quarantine", str(quarantine)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ran.returncode not in {0, 1}:
         what = ran.stderr.strip() or f"ended with {ran.returncode}"
         raise DemoError("the ledger check", what, "see the line above; the files are still there")
     verdict: dict[str, Any] = json.loads(ran.stdout)
-    return _verdict(verdict)
+    differences = tuple(verdict["differences"])
+    line = verdict["line"] if verdict["balances"] else "the ledger does not balance"
+    return LedgerCheck(verdict["balances"], line, differences, verdict["more"])

@@ -1,0 +1,311 @@
+"""The second half from outside: killed, stopped, with a full disk; the ledger decides."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from penstock.demo.data import flights_file
+from penstock.demo.memory import descendants
+
+_SAGAS = "SELECT count(*) FROM penstock_saga WHERE state IN ('completed', 'compensated')"
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "penstock", "demo", "--quiet", *map(str, arguments)]
+
+
+def demo(folder, *arguments):
+    return subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def assert_refused(done, *words):
+    """One line on stderr that names the thing, the cause and the remedy; nothing on stdout."""
+    assert done.returncode == 2, done.stderr
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith("penstock demo: ")
+    assert " hint: " in line
+    for word in words:
+        assert str(word) in line
+
+
+@pytest.fixture(scope="session")
+def february(tmp_path_factory) -> Path:
+    """The month with the most cancelled flights of the packaged year, as a file of its own."""
+    path = tmp_path_factory.mktemp("flights") / "february.csv"
+    with zipfile.ZipFile(flights_file(None)) as archive:
+        text = io.TextIOWrapper(archive.open(archive.namelist()[0]), encoding="utf-8", newline="")
+        rows = csv.reader(text)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(next(rows))
+            writer.writerows(row for row in rows if row[1] == "2")
+    return path
+
+
+class Finished:
+    """A run that came to its end: its figures, and what its database says of every case."""
+
+    def __init__(self, folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+        self.stderr = done.stderr
+        self.returncode = done.returncode
+        self.figures = json.loads(done.stdout)["rebookings"]
+        with closing(sqlite3.connect(folder / "x.db")) as database:
+            self.outcomes = database.execute(
+                "SELECT case_key, outcome, reason, party, refund FROM rebooking ORDER BY case_key"
+            ).fetchall()
+            self.seats = database.execute(
+                "SELECT flight, held FROM seat_inventory ORDER BY flight"
+            ).fetchall()
+
+
+def finish(folder, *arguments) -> Finished:
+    done = demo(folder, "--json", "--database", "x.db", *arguments)
+    assert done.returncode == 0, done.stderr
+    return Finished(folder, done)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, february) -> tuple[Path, Finished]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, finish(folder, "--data", february)
+
+
+def test_every_cancelled_flight_is_settled(undisturbed):
+    _, run = undisturbed
+    figures = run.figures
+    assert figures["confirmed"] + figures["refused"] == len(run.outcomes) == 1261
+    assert figures["confirmed"] > 0
+    assert set(figures["reasons"]) == {"no seat", "refund declined", "gate closed"}
+    assert figures["parked"] == figures["taken_over"] == 0
+    assert figures["dead"] == figures["redriven"] > 0
+    assert figures["check"]["is_balanced"]
+    assert not run.stderr
+
+
+def test_a_case_is_one_trace_from_the_stream_to_the_consumer(undisturbed):
+    _, run = undisturbed
+    names = [span["name"] for span in run.figures["slowest"]["spans"]]
+    assert names[:4] == ["rebook", "plan", "saga rebook", "reserve"]
+    assert names[-1] == "messages notices"
+    assert names[-2].startswith("publish flight.")
+
+
+@pytest.mark.parametrize("shares", [(0.05,), (0.3,), (0.6,), (0.95,), (0.3, 0.32)], ids=str)
+def test_a_killed_run_comes_to_the_same_outcomes(tmp_path, february, undisturbed, shares):
+    _, calm = undisturbed
+    kills = [text for share in shares for text in ("--kill-after", share)]
+    run = finish(tmp_path, "--data", february, *kills)
+    assert "never" not in run.stderr  # every kill came
+    assert run.figures["check"]["is_balanced"]
+    assert run.figures["parked"] == 0
+    assert run.figures["reasons"] == calm.figures["reasons"]
+    assert run.outcomes == calm.outcomes
+    assert run.seats == calm.seats
+    assert not list(descendants(os.getpid()))
+
+
+def test_another_seed_comes_to_other_outcomes(tmp_path, february, undisturbed):
+    _, calm = undisturbed
+    run = finish(tmp_path, "--data", february, "--seed", "1")
+    assert run.figures["check"]["is_balanced"]
+    assert run.figures["seed"] == 1
+    assert run.outcomes != calm.outcomes
+
+
+# -- the check turns red ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(tmp_path, undisturbed) -> Path:
+    """A copy of the finished run, to be spoilt."""
+    folder, _ = undisturbed
+    for path in folder.glob("x.db*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def test_a_row_that_was_deleted_is_missed(finished, february):
+    with closing(sqlite3.connect(finished / "x.db")) as database:
+        (case,) = database.execute("SELECT min(case_key) FROM rebooking").fetchone()
+        database.execute("DELETE FROM rebooking WHERE case_key = ?", (case,))
+        database.commit()
+    done = demo(finished, "--data", february, "--database", "x.db")
+    assert done.returncode == 1
+    assert "does not balance" in done.stderr
+    assert case in done.stderr
+
+
+def test_an_effect_that_was_doubled_is_found(finished, february):
+    ledger = finished / "x.db.refunds.jsonl"
+    first = json.loads(ledger.read_text().splitlines()[0])
+    with ledger.open("a") as file:
+        print(json.dumps({**first, "key": f"{first['key']}/again"}), file=file)
+    done = demo(finished, "--data", february, "--database", "x.db")
+    assert done.returncode == 1
+    assert first["case"] in done.stderr
+
+
+# -- what is in the way -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for a part of a run; `grow()` makes it large enough."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.getuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", folder],
+            check=False,
+            capture_output=True,
+        ).returncode
+    ):
+        pytest.skip("only root may mount a tmpfs")
+
+    def remount(options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+    yield folder, remount
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, february, small_disk, undisturbed):
+    folder, remount = small_disk
+    arguments = ("--data", february, "--report", tmp_path / "r.html", "--json")
+    arguments += ("--database", folder / "x.db")
+    assert_refused(demo(tmp_path, *arguments), folder, "full")
+    remount("size=64m")
+    done = demo(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    _, calm = undisturbed
+    assert Finished(folder, done).outcomes == calm.outcomes
+
+
+def test_a_disk_that_may_only_be_read_is_told(tmp_path, february, small_disk, undisturbed):
+    folder, remount = small_disk
+    remount("size=64m")
+    source, _ = undisturbed
+    for path in source.glob("x.db*"):
+        shutil.copy(path, folder)
+    before = (folder / "x.db").read_bytes()
+    remount("ro")
+    done = demo(tmp_path, "--data", february, "--database", folder / "x.db")
+    assert_refused(done, folder, "read-only")
+    assert (folder / "x.db").read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_told(finished, february):
+    with closing(sqlite3.connect(finished / "x.db")) as database:
+        database.execute("UPDATE penstock_schema SET version = 99 WHERE room = 'saga'")
+        database.commit()
+    done = demo(finished, "--data", february, "--database", "x.db")
+    assert_refused(done, "x.db", "version 99")
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path, february):
+    path = tmp_path / "x.db"
+    path.write_text("this is a letter, and not a short one" * 100)
+    before = path.read_bytes()
+    assert_refused(demo(tmp_path, "--data", february, "--database", path), "not an SQLite database")
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_seed_is_told(finished, february):
+    done = demo(finished, "--data", february, "--database", "x.db", "--seed", "7")
+    assert_refused(done, "seed 2013")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path, february):
+    done = demo(tmp_path, "--data", february, "--database", tmp_path / "no" / "x.db")
+    assert_refused(done, tmp_path / "no")
+
+
+@pytest.mark.parametrize("share", ["0", "1", "nan", "-0.5"])
+def test_a_share_that_is_none_is_told(tmp_path, february, share):
+    assert_refused(demo(tmp_path, "--data", february, f"--kill-after={share}"), share)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- stopped in the middle --------------------------------------------------------------------
+
+
+def settled(database: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            return int(connection.execute(_SAGAS).fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.fixture
+def under_way(tmp_path, february):
+    """A run with --database x.db that has settled some cases; killed at the end if it still is."""
+    process = subprocess.Popen(
+        command("--data", february, "--database", "x.db"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while settled(tmp_path / "x.db") < 100:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_two_demos_on_one_file_are_told(tmp_path, february, under_way):
+    done = demo(tmp_path, "--data", february, "--database", "x.db", "--report", "other.html")
+    assert_refused(done, "x.db", under_way.pid)
+    assert not (tmp_path / "other.html").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_goes_on_later(tmp_path, february, under_way, undisturbed, number, code):
+    started = list(descendants(under_way.pid))
+    assert started
+    under_way.send_signal(number)
+    _, stderr = under_way.communicate()
+    assert under_way.returncode == code, stderr
+    [line] = stderr.splitlines()
+    assert " hint: " in line
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    assert not (tmp_path / "report.html").exists()
+    run = finish(tmp_path, "--data", february)
+    _, calm = undisturbed
+    assert run.outcomes == calm.outcomes
+
+
+def test_nothing_is_left_behind(tmp_path, february):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    done = subprocess.run(
+        command("--data", february, "--kill-after", "0.5"),
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "tmp"]
+    assert list(temporary.iterdir()) == []
