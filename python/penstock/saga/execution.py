@@ -69,8 +69,11 @@ class Journal(Protocol):
 
     async def transact(
         self, change: Change, fn: Callable[..., Any], args: Sequence[Any], encode: Encode
-    ) -> bytes:
-        """The same, with `fn` in the transaction; returns its result, encoded."""
+    ) -> tuple[bytes, BaseException | None]:
+        """The same, with `fn` in the transaction; returns its result, encoded.
+
+        Beside it, what interrupted the waiting and is to be raised when all is noted.
+        """
 
     async def pause(self, seconds: float) -> None:
         """Wait before the next attempt. Raises Released if there is no time for that."""
@@ -360,11 +363,13 @@ class Execution:
         entry = self._entry(step.name, "done")
         change = self._change([entry], position)
         run = partial(copy_context().run, fn)
-        payload = await self._journal.transact(change, run, args, codec.encode)
+        payload, interruption = await self._journal.transact(change, run, args, codec.encode)
         self._is_done = True
         if not step.is_compensation:
             self._results[step.name] = payload
         self._moved(change)
+        if interruption is not None:
+            raise interruption
         return codec.decode(payload)
 
     # -- writing down ----------------------------------------------------------------------------

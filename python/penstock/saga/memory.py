@@ -30,7 +30,7 @@ class _NoJournal:
 
     async def transact(
         self, _change: Change, _fn: Callable[..., Any], _args: Sequence[Any], _encode: Encode
-    ) -> bytes:
+    ) -> tuple[bytes, BaseException | None]:
         raise Misuse(
             "a saga in memory has no store to write to",
             hint='run it with a SagaStore: SagaStore.open("sqlite:///trips.db", sagas=[saga])',

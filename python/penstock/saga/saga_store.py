@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -101,7 +102,8 @@ class SagaStore:
         self._waiting: Waiting | None = None
         self._group: TaskGroup | None = None
         self._is_draining = False
-        self._failure: EngineError | None = None
+        self._failure: EngineError | Misuse | None = None
+        self._failing_since: float | None = None
 
     @classmethod
     def open(
@@ -216,7 +218,7 @@ class SagaStore:
                 await self._runner.run()
                 self._runner = None if self._is_draining else Runner(self)
                 self.note()
-        except EngineError as error:
+        except (EngineError, Misuse) as error:
             self._failure = error
             raise
         finally:
@@ -373,6 +375,17 @@ class SagaStore:
     def waiting(self) -> Waiting:
         assert self._waiting is not None, "it is made when the store is opened, and stays"
         return self._waiting
+
+    def is_out_of_patience(self) -> bool:
+        """Called when the store has failed: whether it has done so all the time, for too long."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since > self.patience
+
+    def works(self) -> None:
+        """Called when something was written."""
+        self._failing_since = None
 
     def note(self) -> None:
         """Something has changed that `recover` may wait for."""
