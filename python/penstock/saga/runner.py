@@ -60,6 +60,7 @@ class Runner:
         self._look = True
         self._due = math.inf
         self._is_idle = False
+        self._turn = -1
 
     # -- lifetime ------------------------------------------------------------------------------
 
@@ -209,7 +210,10 @@ class Runner:
         self.held += want
         claimed = 0
         try:
-            claim = Claim(owner, self._store.names, want)
+            # Each name comes first in its turn, so that a backlog of one starves no other.
+            names = self._store.names
+            self._turn = (self._turn + 1) % max(1, len(names))
+            claim = Claim(owner, names[self._turn :] + names[: self._turn], want)
             answer = await self._writer.run(self._engine.claim(claim))
             claimed = len(answer.claimed)
         finally:
@@ -241,8 +245,10 @@ class Runner:
                 or (is_draining and self.held == 0)
             ):
                 return
-            left = self._due - time.monotonic() if has_room else math.inf
-            await place.wait(None if math.isinf(left) else max(0.0, left))
+            # Another store of this process may have begun to hold something, which nobody is told.
+            left = min(self._due, time.monotonic() + self.lease.seconds / 2) - time.monotonic()
+            if not await place.wait(max(0.0, left) if has_room else None):
+                self._look = True
         finally:
             self._asleep = None
 

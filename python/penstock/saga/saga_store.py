@@ -20,7 +20,7 @@ from penstock.errors import Closed, Conflict, EngineError, Misuse
 from penstock.tracing import TraceContext
 
 from .definition import Saga
-from .execution import settled_outcome
+from .execution import refuse_what_awaits, settled_outcome
 from .handle import SagaHandle
 from .ids import saga_key
 from .inspection import SagaRecord, SagaStep, record, step_of
@@ -290,6 +290,7 @@ class SagaStore:
         Cancellation: before the writer has taken it nothing happens, afterwards it stands.
         """
         engine = self.engine
+        refuse_what_awaits(fn)
         run = partial(copy_context().run, fn)
         answer = await engine.writer.run(engine.transact(run, args))
         if isinstance(answer, Raised):
