@@ -28,6 +28,7 @@ _REFUSED = {
 }
 
 
+_BLANK = " \t\r\n\f;\ufeff"  # what SQLite passes over before a statement
 _ENDING = "returning from the function commits, raising undoes"
 
 
@@ -109,10 +110,10 @@ class Transaction:
 
 @lru_cache(maxsize=512)
 def _first_word(sql: str) -> str:
-    rest = sql.lstrip(" \t\r\n;")
+    rest = sql.lstrip(_BLANK)
     while rest.startswith(("--", "/*")):
         _, _, rest = rest.partition("\n" if rest.startswith("--") else "*/")
-        rest = rest.lstrip(" \t\r\n;")
+        rest = rest.lstrip(_BLANK)
     word = ""
     for letter in rest:
         if not letter.isalpha():
