@@ -62,5 +62,5 @@ def _demo(shares: tuple[float, ...]) -> int:
         assert not list(descendants(os.getpid())), what
         cases = found["confirmed"] + found["refused"]
         line = f"killed after {shares}: {found['confirmed']} confirmed, {found['refused']} refused"
-        print(f"{line}, {found['taken_over']} taken over, balanced", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}, {found['taken_over']} taken over, balanced\n")
         return int(cases)

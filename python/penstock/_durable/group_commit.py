@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from penstock import metrics
-from penstock._loops import current_hub
+from penstock._loops import Place, current_hub
 from penstock.errors import Closed, Misuse
 from penstock.queues import Queue, QueueEmpty, QueueFull, QueueShutDown
 
@@ -123,23 +123,55 @@ class GroupCommit:
         With `stands`, a write that was handed over is never withdrawn, whatever becomes of the
         caller.
         """
-        self._check()
-        place = current_hub().place()
-        write.sleeper = place
-        write.submitted = time.perf_counter()
+        place = self._prepared(write)
         try:
-            try:
-                self._queue.put_nowait(write)
-            except QueueFull:
-                await self._queue.aput(write)
+            await self._hand_over(write)
             await place.wait()
-        except QueueShutDown:
-            raise self._closed() from None
         except BaseException:
             if not stands:
                 self._withdraw(write)
             raise
         return write.outcome()
+
+    async def run_to_end(self, write: Write[R]) -> R:
+        """As `run`, to be called under a shield, and waiting on for what was handed over.
+
+        What interrupts the caller even there (asyncio's own `Task.cancel` heeds no shield) is
+        raised when the write is done; it can then be asked whether it is `committed`.
+        """
+        place = self._prepared(write)
+        await self._hand_over(write)
+        interruption = None
+        while True:
+            try:
+                await place.wait()
+            except BaseException as error:  # noqa: BLE001 (raised below)
+                interruption = error
+            if write.is_done:
+                break
+            # A place is slept on once. Who sets the sleeper looks at `is_done` afterwards, the
+            # writer does so the other way round: one of them sees the other.
+            write.sleeper = place = current_hub().place()
+            if write.is_done:
+                break
+        if interruption is not None:
+            raise interruption
+        return write.outcome()
+
+    def _prepared(self, write: Write[Any]) -> Place:
+        self._check()
+        write.sleeper = place = current_hub().place()
+        write.submitted = time.perf_counter()
+        return place
+
+    async def _hand_over(self, write: Write[Any]) -> None:
+        try:
+            try:
+                self._queue.put_nowait(write)
+            except QueueFull:
+                await self._queue.aput(write)
+        except QueueShutDown:
+            raise self._closed() from None
 
     def call(self, write: Write[R]) -> R:
         """As `run`, blocking the thread; refused where an event loop runs."""
@@ -290,6 +322,7 @@ class GroupCommit:
         ):
             topics.add(EVERY_COMMIT)
         for write in writes:
+            write.is_done = True
             if write.sleeper is not None:
                 write.sleeper.wake()
         if topics:

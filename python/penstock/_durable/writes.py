@@ -47,12 +47,13 @@ class Write(Generic[R]):
     """One operation on its way through the writer. Used once.
 
     Written by its caller until it is handed over; `taken` and `withdrawn` under the writer's lock;
-    `result` and `error` by the writer's thread, before it wakes the sleeper.
+    `result` and `error` by the writer's thread, before it says `is_done` and wakes the sleeper.
     """
 
     __slots__ = (
         "argument",
         "error",
+        "is_done",
         "kind",
         "result",
         "size",
@@ -75,8 +76,14 @@ class Write(Generic[R]):
         self.submitted = 0.0
         self.taken = False
         self.withdrawn = False
+        self.is_done = False
         self.result: R | None = None
         self.error: BaseException | None = None
+
+    @property
+    def committed(self) -> R | None:
+        """The result, if it is committed: also for a caller who was cancelled."""
+        return self.result if self.is_done and self.error is None else None
 
     def outcome(self) -> R:
         """The result, or the error raised."""

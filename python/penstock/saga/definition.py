@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _ONCE = Retry(attempts=1)
 _PATIENT = Retry(attempts=10, delay=0.5, max_delay=60.0)
+_NAMES = "give 1 to 200 characters, no slash"
 PLAIN = JsonCodec()
 
 
@@ -109,8 +110,8 @@ class Saga(Generic[C]):
     @overload
     def __init__(self, name: str, *, context: type[C]) -> None: ...
     def __init__(self, name: str, *, context: type[C] | None = None) -> None:
-        if not isinstance(name, str) or not name or len(name) > 200:
-            raise Misuse(f"a saga's name is {name!r}", hint="give 1 to 200 characters")
+        if not _is_name(name):
+            raise Misuse(f"a saga's name is {name!r}", hint=_NAMES)
         self.name = name
         self.codec: Codec = JsonCodec(context)
         self._steps: list[Step] = []
@@ -190,8 +191,8 @@ class Saga(Generic[C]):
         """
         if self._version is not None:
             self._refuse(f"step {name!r} comes after its first run", "add all steps before it")
-        if not isinstance(name, str) or not name or len(name) > 200:
-            self._refuse(f"a step's name is {name!r}", "give 1 to 200 characters")
+        if not _is_name(name) or name == "undo":
+            self._refuse(f"a step's name is {name!r}", f"{_NAMES}, and not undo")
         if any(each.name == name for each in self._steps):
             self._refuse(f"there is a step {name!r} already", "give each a name of its own")
         for what, function in (("do", do), ("compensate", compensate)):
@@ -242,6 +243,11 @@ class Saga(Generic[C]):
 
     def _refuse(self, complaint: str, hint: str) -> NoReturn:
         raise Misuse(f"saga {self.name!r}: {complaint}", hint=hint)
+
+
+def _is_name(name: object) -> bool:
+    # A slash would make idempotency keys of different steps the same; so would a step "undo".
+    return isinstance(name, str) and 0 < len(name) <= 200 and "/" not in name
 
 
 def _codec_of(do: Callable[..., Any]) -> Codec:

@@ -36,7 +36,14 @@ from .errors import Abort, StepTimeout
 from .outcome import Outcome, SagaState
 from .store import Change, Claimed, Encode, Entry, Failure, Position
 
-__all__ = ("Execution", "Fenced", "Journal", "Released", "settled_outcome")
+__all__ = (
+    "Execution",
+    "Fenced",
+    "Journal",
+    "Released",
+    "refuse_what_awaits",
+    "settled_outcome",
+)
 
 _log = logging.getLogger("penstock.saga")
 _tracer = Tracer("penstock.saga")
@@ -74,8 +81,11 @@ class Journal(Protocol):
         args: Sequence[Any],
         encode: Encode,
         began: float,
-    ) -> bytes:
-        """The same, with `fn` in the transaction; returns its result, encoded."""
+    ) -> tuple[bytes, BaseException | None]:
+        """The same, with `fn` in the transaction; returns its result, encoded.
+
+        Beside it, what interrupted the waiting and is to be raised when all is noted.
+        """
 
     async def pause(self, seconds: float) -> None:
         """Wait before the next attempt. Raises Released if there is no time for that."""
@@ -110,6 +120,7 @@ class Execution:
         self._began = 0.0
         self._is_done = False
         """Whether the step that runs has ended by its own transaction."""
+        self._running: CurrentStep | None = None
 
     @property
     def is_fenced(self) -> bool:
@@ -126,7 +137,7 @@ class Execution:
         return self._codec(step).decode(payload)
 
     def _codec(self, step: str) -> Codec:
-        return next(each.codec for each in self._steps if each.name == step)
+        return next((each.codec for each in self._steps if each.name == step), PLAIN)
 
     # -- the whole way -------------------------------------------------------------------------
 
@@ -168,8 +179,14 @@ class Execution:
 
     def _outcome(self) -> Outcome:
         step, error = self._failure or (None, None)
-        results = {name: self.result(name) for name in self._results}
+        codecs = {each.name: each.codec for each in self._steps}
+        results = {
+            name: _as_told(codecs.get(name, PLAIN), payload)
+            for name, payload in self._results.items()
+        }
         state = SagaState(self._state)
+        if state is SagaState.COMPLETED:
+            return Outcome(self.saga.name, self.key, state, results)
         return Outcome(self.saga.name, self.key, state, results, step, error, self._exception)
 
     def _misfit(self) -> str | None:
@@ -243,7 +260,9 @@ class Execution:
 
     async def _backward(self, context: Any) -> None:
         step = self._steps[self._number]
-        assert step.compensate is not None, "such steps are passed over"
+        if step.compensate is None:  # It had one in the definition before.
+            await self._write([], self._undo_from(self._number))
+            return
         try:
             payload = await self._run_attempt(step, step.compensate, context)
         except _Failed as failed:
@@ -278,12 +297,7 @@ class Execution:
             SagaState.PARKED, self._phase, self._number, self._attempt, self._is_unsure
         )
         await self._write([entry], position, Failure(None, reason))
-        results = {
-            name: self.result(name)
-            for name in self._results
-            if any(each.name == name for each in self._steps)
-        }
-        return Outcome(self.saga.name, self.key, SagaState.PARKED, results, None, reason)
+        return self._outcome()
 
     # -- one attempt -----------------------------------------------------------------------------
 
@@ -295,7 +309,7 @@ class Execution:
         label = f"undo {step.name}" if is_undo else step.name
         self._is_done = False
         self._began = time.perf_counter()
-        attempt = CurrentStep(self, step.name, self._attempt, undo=is_undo)
+        self._running = attempt = CurrentStep(self, step.name, self._attempt, undo=is_undo)
         token = running.set(attempt)
         try:
             with _tracer.span(label, {"attempt": self._attempt}):
@@ -316,6 +330,7 @@ class Execution:
             )
             return None
         finally:
+            self._running = None
             running.reset(token)
             _meter(self.saga.name, label).record(time.perf_counter() - self._began)
         if self._is_done or result is None:
@@ -352,24 +367,30 @@ class Execution:
         )
 
     async def transact(self, step: CurrentStep, fn: Callable[..., Any], args: Sequence[Any]) -> Any:
+        if self._running is not step:
+            # Of a task that has outlived its step: this would end another one.
+            raise Misuse(f"step {step.name!r} is over", hint="await transact() inside of the step")
         if self._is_done:
             raise Misuse(
                 f"step {step.name!r} has ended with its first transaction",
                 hint="put all that belongs together into one function",
             )
-        if running.get(None) is not step:
-            raise Misuse(f"step {step.name!r} is over", hint="await transact() inside of the step")
+        refuse_what_awaits(fn)
         number = self._number
         codec: Codec = PLAIN if step.is_compensation else self._steps[number].codec
         position = self._undo_from(number - 1) if step.is_compensation else self._after(number)
         entry = self._entry(step.name, "done")
         change = self._change([entry], position)
         run = partial(copy_context().run, fn)
-        payload = await self._journal.transact(change, run, args, codec.encode, self._began)
+        payload, interruption = await self._journal.transact(
+            change, run, args, codec.encode, self._began
+        )
         self._is_done = True
         if not step.is_compensation:
             self._results[step.name] = payload
         self._moved(change)
+        if interruption is not None:
+            raise interruption
         return codec.decode(payload)
 
     # -- writing down ----------------------------------------------------------------------------
@@ -421,11 +442,20 @@ class Execution:
             self._failure = change.failure
 
 
+def refuse_what_awaits(fn: Callable[..., Any]) -> None:
+    """What `transact` runs on the writer's thread is no coroutine."""
+    if not callable(fn) or inspect.iscoroutinefunction(fn):
+        raise Misuse(
+            f"transact({fn!r}): not a plain function",
+            hint="give a function of the transaction that runs its SQL and returns",
+        )
+
+
 def settled_outcome(saga: Saga[Any] | None, found: Claimed) -> Outcome:
     """The outcome of a saga that has ended, as it was read from the store."""
     codecs = {} if saga is None else {each.name: each.codec for each in saga.steps}
     results = {
-        name: None if result is None else codecs.get(name, PLAIN).decode(result)
+        name: _as_told(codecs.get(name, PLAIN), result)
         for phase, name, result in found.done
         if phase == "do"
     }
@@ -436,12 +466,24 @@ def settled_outcome(saga: Saga[Any] | None, found: Claimed) -> Outcome:
     return Outcome(found.name, found.key, state, results, step, error)
 
 
+def _as_told(codec: Codec, payload: bytes | None) -> Any:
+    """A result as its step is annotated to return it; as plain data where it did not keep to it."""
+    if payload is None:
+        return None
+    try:
+        return codec.decode(payload)
+    except Exception:  # noqa: BLE001 (a codec raises what it likes)
+        return PLAIN.decode(payload)
+
+
 class _Abandoned(Exception):
     pass
 
 
 def _is_unsure(error: Exception) -> bool:
     """Whether the attempt may have had its effect: nobody heard its end."""
+    if isinstance(error, ExceptionGroup):
+        return any(map(_is_unsure, error.exceptions))
     if isinstance(error, ConnectionRefusedError):
         return False
     return isinstance(error, (TimeoutError, ConnectionError, _Abandoned))
@@ -455,8 +497,9 @@ def _meter(saga: str, step: str) -> metrics.Histogram:
 async def _called(fn: Callable[[Any], Any], context: Any) -> Any:
     if inspect.iscoroutinefunction(fn):
         return await fn(context)
-    result = await anyio.to_thread.run_sync(fn, context)
-    # A plain function that makes something to await: a partial, a callable object.
+    # A plain function may make something to await: a callable object, a lambda. Boxed, since trio
+    # refuses to hand that over from a thread.
+    (result,) = await anyio.to_thread.run_sync(lambda: (fn(context),))
     return await result if inspect.isawaitable(result) else result
 
 

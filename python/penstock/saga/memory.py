@@ -35,7 +35,7 @@ class _NoJournal:
         _args: Sequence[Any],
         _encode: Encode,
         _began: float,
-    ) -> bytes:
+    ) -> tuple[bytes, BaseException | None]:
         raise Misuse(
             "a saga in memory has no store to write to",
             hint='run it with a SagaStore: SagaStore.open("sqlite:///trips.db", sagas=[saga])',

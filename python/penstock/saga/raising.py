@@ -19,7 +19,9 @@ def raise_unless_completed(outcome: Outcome) -> None:
             hint="mend the cause, then `penstock saga resume` or SagaStore.resume",
         ) from outcome.exception
     if outcome.exception is not None:
-        outcome.exception.add_note(f"{what}: what had been done is compensated")
+        note = f"{what}: what had been done is compensated"
+        if note not in getattr(outcome.exception, "__notes__", ()):  # Several may wait for it.
+            outcome.exception.add_note(note)
         raise outcome.exception
     raise SagaCompensated(
         f"{what}: step {outcome.step!r} failed ({outcome.error}), and what had been done is "

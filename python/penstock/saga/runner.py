@@ -25,7 +25,7 @@ from penstock.errors import Closed, EngineError, Misuse
 
 from .definition import Saga
 from .execution import Execution, Fenced, Released
-from .store import Answer, Change, Claim, Claimed, Encode, NewSaga, Owner, Raised, Stale, Started
+from .store import Answer, Change, Claim, Claimed, Encode, NewSaga, Owner, Stale, Started
 
 if TYPE_CHECKING:
     from .saga_store import SagaStore
@@ -50,30 +50,33 @@ class Runner:
         self.owner = self.lease.owner
         self.held = 0
         """Sagas that run here, and starts under way."""
-        self._group: TaskGroup
+        self._group: TaskGroup | None = None
         self._is_over = False
+        self._is_retired = False
         self._is_draining = anyio.Event()
-        self._failure: EngineError | None = None
+        self._failure: EngineError | Misuse | None = None
         # The claimer's sleep; see messages' consumer: whoever sets a flag looks at it afterwards.
         self._asleep: Place | None = None
         self._look = True
         self._due = math.inf
         self._is_idle = False
+        self._turn = -1
 
     # -- lifetime ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until drained, or the lease is lost. Raises EngineError if the store fails for long."""
+        """Until drained, or the lease is lost. Raises the store's error if it fails for long."""
         writer, topic = self._writer, self._engine.topic
         writer.keep(self.lease)
         writer.listen(topic, self._announce)
         try:
-            async with anyio.create_task_group() as self._group:
-                self._group.start_soon(self._beat)
+            async with anyio.create_task_group() as group:
+                self._group = group
+                group.start_soon(self._beat, group.cancel_scope)
                 await self._claim_for_ever()
-                self._group.cancel_scope.cancel()
+                group.cancel_scope.cancel()
         finally:
-            self._is_over = True
+            self._is_over = self._is_retired = True
             writer.unlisten(topic, self._announce)
             writer.forget(self.lease)
             if self.lease.is_lost:
@@ -93,7 +96,9 @@ class Runner:
     def takes_more(self) -> bool:
         """Whether a saga that is started now may be run here."""
         return not (
-            self._is_over
+            self._group is None
+            or self._group.cancel_scope.cancel_called
+            or self._is_over
             or self._is_draining.is_set()
             or self.lease.is_lost
             or self.held >= self._store.concurrency
@@ -115,58 +120,41 @@ class Runner:
             # The lease will be over by itself.
             _log.warning("%r could not give back its sagas: %s", self._store, error)
 
-    async def _beat(self) -> None:
+    async def _beat(self, scope: anyio.CancelScope) -> None:
         lease = self.lease
         while not lease.is_lost:
             lease.beat()
             await anyio.sleep(lease.beat_every)
-        self._group.cancel_scope.cancel()
+        scope.cancel()
 
     # -- starting here -------------------------------------------------------------------------
 
     async def start(self, saga: Saga[Any], new: NewSaga) -> Started:
         """Start a saga as its owner, and run it. The caller has looked at `takes_more`."""
-        owner = self._as_owner()
+        write = self._engine.start(new, self._as_owner())
         sent = time.monotonic()
         self.lease.claiming(sent, 1)
         self.held += 1
-        started = None
         try:
-            started = await self._writer.run(self._engine.start(new, owner), stands=True)
+            return await self._writer.run_to_end(write)
+        except OutcomeUnknown:
+            self._end(None)  # It may be ours, and nobody here would run it: begin anew.
+            raise
         finally:
+            # Also for a caller who was cancelled: what is committed is ours to run.
+            started = write.committed
             if started is None or not started.is_owned:
                 self._let_go()
-        if started.is_lost:
-            self.lease.lose()
-            self._wake()
-        elif started.is_owned:
-            self.lease.extended(sent)
-            if self._is_over:
-                # Nobody has run it, and the owner has been retired: it would wait for its lease.
-                await self._retire()
-            else:
-                found = Claimed(
-                    started.seq,
-                    new.name,
-                    new.key,
-                    new.version,
-                    started.fence,
-                    "running",
-                    "do",
-                    0,
-                    1,
-                    False,
-                    0,
-                    0.0,
-                    new.input,
-                    new.traceparent,
-                    None,
-                    None,
-                    0,
-                    (),
-                )
-                self._spawn(saga, found)
-        return started
+            if started is not None and started.is_lost:
+                self.lease.lose()
+                self._wake()
+            elif started is not None and started.is_owned:
+                self.lease.extended(sent)
+                if self._is_retired:
+                    # The owner has been retired: it would wait for its lease.
+                    await self._retire()
+                else:
+                    self._spawn(saga, _begun(new, started))
 
     def _as_owner(self) -> Owner:
         return Owner(self.owner, self.lease.seconds, holds=self.held > 0)
@@ -197,6 +185,9 @@ class Runner:
             except OutcomeUnknown:
                 return  # There may be claims that nobody here knows of: begin anew.
             except (EngineError, Misuse) as error:
+                if self._store.is_out_of_patience():
+                    self._failure = error
+                    return
                 if pause == _SOON:
                     _log.warning("%r goes on trying to claim: %s", self._store, error)
                 self._look = True
@@ -204,6 +195,7 @@ class Runner:
                 pause = min(_LATE, pause * 2)
                 continue
             pause = _SOON
+            self._store.works()
             if answer.is_lost:
                 self.lease.lose()
                 return
@@ -218,7 +210,10 @@ class Runner:
         self.held += want
         claimed = 0
         try:
-            claim = Claim(owner, self._store.names, want)
+            # Each name comes first in its turn, so that a backlog of one starves no other.
+            names = self._store.names
+            self._turn = (self._turn + 1) % max(1, len(names))
+            claim = Claim(owner, names[self._turn :] + names[: self._turn], want)
             answer = await self._writer.run(self._engine.claim(claim))
             claimed = len(answer.claimed)
         finally:
@@ -250,8 +245,10 @@ class Runner:
                 or (is_draining and self.held == 0)
             ):
                 return
-            left = self._due - time.monotonic() if has_room else math.inf
-            await place.wait(None if math.isinf(left) else max(0.0, left))
+            # Another store of this process may have begun to hold something, which nobody is told.
+            left = min(self._due, time.monotonic() + self.lease.seconds / 2) - time.monotonic()
+            if not await place.wait(max(0.0, left) if has_room else None):
+                self._look = True
         finally:
             self._asleep = None
 
@@ -268,6 +265,7 @@ class Runner:
     # -- running -------------------------------------------------------------------------------
 
     def _spawn(self, saga: Saga[Any], found: Claimed) -> None:
+        assert self._group is not None, "it runs, or nothing would be claimed or started"
         self.lease.held = self.held
         self._store.waiting.begun(found.seq)
         self._group.start_soon(self._run, saga, found)
@@ -281,6 +279,11 @@ class Runner:
         except Fenced:
             _stale.bind(store=self._store.url).inc()
             _log.warning("%r: saga %r, key %r was taken over", self._store, found.name, found.key)
+        except anyio.get_cancelled_exc_class():
+            # If it is this one alone, nobody here would go on with it: begin anew.
+            assert self._group is not None
+            self._group.cancel_scope.cancel()
+            raise
         else:
             self._store.waiting.ended(found.seq, outcome)
         finally:
@@ -291,7 +294,10 @@ class Runner:
     # -- the journal of what runs here ---------------------------------------------------------
 
     async def write(self, change: Change) -> None:
-        if not await self._persist(lambda: self._engine.change(change)):
+        is_written, interruption = await self._persist(lambda: self._engine.change(change))
+        if interruption is not None:
+            raise interruption
+        if not is_written:
             raise Fenced
 
     async def transact(
@@ -301,37 +307,51 @@ class Runner:
         args: Sequence[Any],
         encode: Encode,
         began: float,
-    ) -> bytes:
-        answer = await self._persist(
+    ) -> tuple[bytes, BaseException | None]:
+        answer, interruption = await self._persist(
             lambda: self._engine.transact_step(change, fn, args, encode, began), misuse_ends=True
         )
-        if isinstance(answer, Raised):
-            # Its frames would hold the step's.
-            try:
-                raise answer.error
-            finally:
-                del answer
+        if isinstance(answer, bytes):
+            return answer, interruption
+        if interruption is not None:
+            raise interruption
         if isinstance(answer, Stale):
             raise Fenced
-        return answer
+        # Its frames would hold the step's.
+        try:
+            raise answer.error
+        finally:
+            del answer
 
-    async def _persist(self, write: Callable[[], Write[R]], *, misuse_ends: bool = False) -> R:
+    async def _persist(
+        self, write: Callable[[], Write[R]], *, misuse_ends: bool = False
+    ) -> tuple[R, BaseException | None]:
         """Have it committed, however long the store fails: while the lease lasts it is ours to say.
 
-        Shielded: a cancelled saga still has to know where it stands.
+        Shielded: a cancelled saga still has to know where it stands. What heeds no shield comes
+        back beside the result.
         """
         with anyio.CancelScope(shield=True):
             return await self._persist_in_time(write, misuse_ends)
         raise AssertionError("a shielded scope swallows nothing")
 
-    async def _persist_in_time(self, write: Callable[[], Write[R]], misuse_ends: bool) -> R:
+    async def _persist_in_time(
+        self, make: Callable[[], Write[R]], misuse_ends: bool
+    ) -> tuple[R, BaseException | None]:
         pause = _SOON
         began = None
         while True:
-            if self.lease.is_lost:
+            if self.lease.is_lost or self._is_over:
                 raise Fenced
+            write = make()
             try:
-                return await self._writer.run(write(), stands=True)
+                result = await self._writer.run_to_end(write)
+            except anyio.get_cancelled_exc_class() as interruption:
+                if isinstance(write.error, OutcomeUnknown):
+                    self._end(None)
+                if not write.is_done or write.error is not None:
+                    raise
+                return write.outcome(), interruption
             except OutcomeUnknown as error:
                 self._end(None)
                 raise Fenced from error
@@ -342,20 +362,48 @@ class Runner:
                 began = began or now
                 if pause == _SOON:
                     _log.warning("%r goes on trying to write: %s", self._store, error)
-                if now - began + pause > self._store.patience:
-                    self._end(error if isinstance(error, EngineError) else None)
+                if self._store.is_out_of_patience() or now - began > self._store.patience:
+                    self._end(error)
                     raise Fenced from error
+            else:
+                self._store.works()
+                return result, None
             await anyio.sleep(pause)
             pause = min(_LATE, pause * 2)
 
-    def _end(self, error: EngineError | None) -> None:
+    def _end(self, error: EngineError | Misuse | None) -> None:
         """End this incarnation; with an error, the store's running as a whole."""
         if error is not None:
             self._failure = error
         self._is_over = True
-        self._group.cancel_scope.cancel()
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
 
     async def pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
             await self._is_draining.wait()
             raise Released
+
+
+def _begun(new: NewSaga, started: Started) -> Claimed:
+    """What was just started, as it would be claimed."""
+    return Claimed(
+        started.seq,
+        new.name,
+        new.key,
+        new.version,
+        started.fence,
+        "running",
+        "do",
+        0,
+        1,
+        False,
+        0,
+        0.0,
+        new.input,
+        new.traceparent,
+        None,
+        None,
+        0,
+        (),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from types import TracebackType
@@ -18,7 +19,7 @@ from penstock.errors import Closed, Conflict, EngineError, Misuse
 from penstock.tracing import TraceContext
 
 from .definition import Saga
-from .execution import settled_outcome
+from .execution import refuse_what_awaits, settled_outcome
 from .handle import SagaHandle
 from .ids import saga_key
 from .inspection import SagaRecord, SagaStep, record, step_of
@@ -102,7 +103,8 @@ class SagaStore:
         self._waiting: Waiting | None = None
         self._group: TaskGroup | None = None
         self._is_draining = False
-        self._failure: EngineError | None = None
+        self._failure: EngineError | Misuse | None = None
+        self._failing_since: float | None = None
 
     @classmethod
     def open(
@@ -217,7 +219,7 @@ class SagaStore:
                 await self._runner.run()
                 self._runner = None if self._is_draining else Runner(self)
                 self.note()
-        except EngineError as error:
+        except (EngineError, Misuse) as error:
             self._failure = error
             raise
         finally:
@@ -289,6 +291,7 @@ class SagaStore:
         Cancellation: before the writer has taken it nothing happens, afterwards it stands.
         """
         engine = self.engine
+        refuse_what_awaits(fn)
         context = copy_context()
 
         def run(transaction: Transaction) -> R:
@@ -384,6 +387,17 @@ class SagaStore:
     def waiting(self) -> Waiting:
         assert self._waiting is not None, "it is made when the store is opened, and stays"
         return self._waiting
+
+    def is_out_of_patience(self) -> bool:
+        """Called when the store has failed: whether it has done so all the time, for too long."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since > self.patience
+
+    def works(self) -> None:
+        """Called when something was written."""
+        self._failing_since = None
 
     def note(self) -> None:
         """Something has changed that `recover` may wait for."""

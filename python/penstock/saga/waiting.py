@@ -12,15 +12,15 @@ from collections.abc import Callable
 import anyio
 
 from penstock._loops import Place, current_hub
-from penstock.errors import Closed
+from penstock.errors import Closed, EngineError, Misuse
 
-from .outcome import Outcome
+from .outcome import Outcome, SagaState
 from .store import Claimed, SagaEngine
 
 __all__ = ("Ticket", "Waiting")
 
-_AT_LEAST = 0.01
-"""Seconds between two looks into the store."""
+_AT_LEAST, _AT_MOST = 0.01, 1.0
+"""Seconds between two looks into the store; the longer ones while it fails."""
 
 
 class Ticket:
@@ -100,6 +100,8 @@ class Waiting:
         return ticket
 
     async def outcome(self, ticket: Ticket) -> Outcome | Claimed:
+        if ticket.outcome is not None and ticket.outcome.state == SagaState.PARKED:
+            ticket.outcome = None  # It may have been resumed.
         while ticket.outcome is None:
             if self._is_closed:
                 raise Closed(
@@ -132,17 +134,26 @@ class Waiting:
     async def run(self) -> None:
         writer, topic = self._engine.writer, self._engine.topic
         writer.listen(topic, self._announce)
+        pause = _AT_LEAST
         try:
             while not self._is_closed:
                 if not (self._look and self._elsewhere):
                     await self._sleep()
                     continue
                 self._look = False
-                for found in await writer.run(self._engine.ended(list(self._elsewhere))):
-                    ticket = self._elsewhere.pop(found.seq, None)
-                    if ticket is not None:
-                        ticket.settle(found)
-                await anyio.sleep(_AT_LEAST)
+                try:
+                    ended = await writer.run(self._engine.ended(list(self._elsewhere)))
+                except (EngineError, Misuse):
+                    # Whoever writes finds out whether it lasts.
+                    self._look = True
+                    pause = min(_AT_MOST, pause * 2)
+                else:
+                    pause = _AT_LEAST
+                    for found in ended:
+                        ticket = self._elsewhere.pop(found.seq, None)
+                        if ticket is not None:
+                            ticket.settle(found)
+                await anyio.sleep(pause)
         finally:
             writer.unlisten(topic, self._announce)
 

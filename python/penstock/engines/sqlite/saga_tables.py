@@ -138,12 +138,18 @@ HISTORY = """
 SELECT number, step, phase, attempt, state, seconds, at, fence, result, error, traceback
 FROM penstock_saga_entry WHERE saga = ? ORDER BY number
 """
-# Parked sagas go on in the direction they were going, with attempts counted anew.
-RESUME = """
-UPDATE penstock_saga SET state = CASE phase WHEN 'do' THEN 'running' ELSE 'compensating' END,
+# Parked sagas go on in the direction they were going, with attempts counted anew. Of the failure,
+# what made them turn back stays.
+_TURNED_BACK = """(SELECT {} FROM penstock_saga_entry WHERE saga = seq AND phase = 'do'
+    AND penstock_saga_entry.state = 'failed' AND penstock_saga.phase = 'undo'
+    ORDER BY number DESC LIMIT 1)"""
+RESUME = f"""
+UPDATE penstock_saga SET failed_step = {_TURNED_BACK.format("penstock_saga_entry.step")},
+    error = {_TURNED_BACK.format("penstock_saga_entry.error")},
+    state = CASE phase WHEN 'do' THEN 'running' ELSE 'compensating' END,
     attempt = 1, crashes = 0, version = NULL, wake_at = :now, due = :now, fence = fence + 1,
     entries = entries + 1, changed_at = :now
 WHERE seq = :seq AND state = 'parked' AND owner IS NULL
 RETURNING entries - 1, fence
-"""
+"""  # noqa: S608 (our own columns)
 COUNTS = "SELECT name, state, count(*) FROM penstock_saga GROUP BY name, state ORDER BY name, state"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,9 +34,15 @@ from .session import SqliteSession
 from .transaction import Transaction
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from .stores import OpenFile
+
+_THE_STORE_S = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 class SqliteSagas:
@@ -261,8 +268,8 @@ def _guarded(connection: sqlite3.Connection, work: Callable[[Transaction], Any])
                 "a function given to transact() ended the transaction that it shares with others",
                 hint="returning from it commits, raising undoes",
             )
-    except Exception as error:
-        if not connection.in_transaction:
+    except BaseException as error:  # noqa: BLE001 (it is its caller's, even SystemExit)
+        if not connection.in_transaction or _is_the_store_s(error):
             raise  # What the others of this flush have written is gone, too: run them anew.
         connection.execute("ROLLBACK TO transact")
         connection.execute("RELEASE transact")
@@ -271,6 +278,12 @@ def _guarded(connection: sqlite3.Connection, work: Callable[[Transaction], Any])
         transaction.end()
     connection.execute("RELEASE transact")
     return result
+
+
+def _is_the_store_s(error: BaseException) -> bool:
+    """Whether the file failed and not the function: then it is tried again, as any write is."""
+    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    return isinstance(error, sqlite3.Error) and primary in _THE_STORE_S
 
 
 def _claim(session: SqliteSession, now: float, batch: Sequence[Claim]) -> list[Answer]:

@@ -73,6 +73,7 @@ class SqliteSession:
         self._writer = incarnation()
         self._number = 0
         self._data_version = 0
+        self._schema = 0
 
     # -- as GroupCommit calls it ---------------------------------------------------------------
 
@@ -183,13 +184,14 @@ class SqliteSession:
         only_reads = all(write.kind.reads for write in writes)
         # If it fails, so would it for each by itself.
         connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+        changes = connection.total_changes
         try:
             now = self.now()
             ordered = sorted(writes, key=_rank) if len(writes) > 1 else writes
             for kind, group in groupby(ordered, key=_kind):
                 if not self._isolated(kind, list(group), now):
                     return False
-            if not only_reads:
+            if not only_reads and self._has_written(changes):
                 self._mark(now)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -204,6 +206,17 @@ class SqliteSession:
             self._undo()
             raise
         return True
+
+    def _has_written(self, changes: int) -> bool:
+        """Whether there is anything to commit. A claim that found nothing must not wake others,
+        whose own would wake us again."""
+        connection = self.connection
+        if connection.total_changes != changes:
+            return True
+        # Tables that are made or dropped are no rows.
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        known, self._schema = self._schema, schema
+        return bool(schema != known)
 
     def _mark(self, now: float) -> None:
         """Number the flush, in its own transaction."""
