@@ -131,5 +131,5 @@ def _speed(run: Run) -> str:
         return speed
     return (
         f"the file {run.seconds:.1f} s ({speed}), the rebookings {second.seconds:.1f} s "
-        f"({rate(second.cancelled / max(second.seconds, 1e-9))} sagas/s)"
+        f"({rate(second.ended_here / max(second.seconds, 1e-9))} sagas/s)"
     )

@@ -166,6 +166,13 @@ class Rebookings:
         return self.confirmed + self.refused + self.parked
 
     @property
+    def ended_here(self) -> int:
+        """Those of them that ended while this process was at work."""
+        if not self.moments:
+            return self.cancelled
+        return self.moments[-1].ended - self.moments[0].ended
+
+    @property
     def peak_memory(self) -> int | None:
         """Bytes: the greatest sum of PSS that a moment saw."""
         return max((m.memory for m in self.moments if m.memory is not None), default=None)

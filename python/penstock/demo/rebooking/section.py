@@ -54,7 +54,7 @@ def _lead(found: Rebookings) -> str:
         f"{counted(found.cancelled, 'cancelled flight')}, each a saga of its own: "
         f"{integer(found.confirmed)} confirmed and {integer(found.refused)} refused{refused}, "
         f"with seed {found.seed}, in {found.seconds:.1f} s, "
-        f"{rate(found.cancelled / max(found.seconds, 1e-9))} a second. {taken}"
+        f"{rate(found.ended_here / max(found.seconds, 1e-9))} a second. {taken}"
         f"{counted(found.events, 'event')} went from the outbox to the queue."
     )
 
