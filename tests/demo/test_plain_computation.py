@@ -183,6 +183,7 @@ def test_the_whole_year(tmp_path):
     assert {stage.name for stage in run.stages} == {
         "parse",
         "join",
+        "collect",
         "hand over",
         "analyse",
         "merge",
