@@ -38,6 +38,9 @@ __all__ = ("Decisions", "main")
 # Requests that wait for the disk; whoever sends more is not read from until there is room.
 _PENDING = 4096
 
+# How long those who are slow to take their answers are waited for at the end.
+_GOODBYE = 1.0
+
 _Answer = dict[str, Any]
 
 
@@ -59,6 +62,7 @@ class Decisions:
         """Answer a lot; blocks until the ledger holds what was paid, in one write."""
         answers: list[_Answer] = []
         lot: dict[str, Entry] = {}
+        refunded: set[str] = set()
         lines: list[Entry] = []
         for entry in entries:
             if (before := self._ledger.entries.get(entry.key) or lot.get(entry.key)) is not None:
@@ -68,7 +72,9 @@ class Decisions:
             elif entry.key not in self._turned_away and is_busy(self._seed, entry.case):
                 self._turned_away.add(entry.key)
                 answers.append({"answer": "busy"})
-            elif entry.kind == "reversal" and entry.case not in self._refunded:
+            elif entry.kind == "reversal" and not (
+                entry.case in self._refunded or entry.case in refunded
+            ):
                 # Asked for by somebody who did not hear whether there was one.
                 answers.append({"answer": "nothing"})
             elif entry.kind == "refund" and is_declined(self._seed, entry.case):
@@ -76,6 +82,8 @@ class Decisions:
             else:
                 lot[entry.key] = entry
                 lines.append(entry)
+                if entry.kind == "refund":
+                    refunded.add(entry.case)
                 answers.append({"answer": "paid"})
         if lines:
             try:
@@ -83,7 +91,7 @@ class Decisions:
             except OSError as error:
                 failed = {"answer": "failed", "why": f"{self._ledger.path}: {error.strerror}"}
                 return [failed if each["answer"] == "paid" else each for each in answers]
-            self._refunded.update(entry.case for entry in lot.values() if entry.kind == "refund")
+            self._refunded |= refunded
         return answers
 
 
@@ -102,7 +110,7 @@ class _Desk:
         self._room = asyncio.Semaphore(_PENDING)
         self._has_work = asyncio.Event()
         self._is_closing = False
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
 
     def close(self) -> None:
         """Let `work` end when everything that came in so far is answered."""
@@ -124,12 +132,19 @@ class _Desk:
             for request, answer in zip(lot, answers, strict=True):
                 request.answer(answer)
                 self._room.release()
-        for writer in self._connections:
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        for writer in self._connections.values():
             writer.close()
+        if self._connections:
+            await asyncio.wait([*filter(None, self._connections)], timeout=_GOODBYE)
+        for writer in self._connections.values():
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one connection to its end; a line that is no request ends it."""
-        self._connections.add(writer)
+        self._connections[asyncio.current_task()] = writer
         try:
             while not self._is_closing and (line := await reader.readline()).endswith(b"\n"):
                 fields = json.loads(line)
@@ -147,8 +162,10 @@ class _Desk:
         except (ValueError, TypeError, AttributeError, LookupError, OSError):
             pass
         finally:
-            self._connections.discard(writer)
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            del self._connections[asyncio.current_task()]
 
 
 def _answerer(writer: asyncio.StreamWriter, number: object) -> Callable[[_Answer], None]:

@@ -70,7 +70,7 @@ class DeskClient:
         self._waiting: dict[int, _Call] = {}
         self._outgoing: list[bytes] = []
         self._has_outgoing = anyio.Event()
-        # The desk is away since then, if anybody waits.
+        # Since when those who wait have heard nothing, and how often it was tried in vain.
         self._answered_at = 0.0
         self._failures = 0
         self._stack = AsyncExitStack()
@@ -108,6 +108,8 @@ class DeskClient:
 
     async def _ask(self, kind: str, key: str, case: str, cents: int) -> None:
         number = next(self._numbers)
+        if not self._waiting:
+            self._answered_at, self._failures = time.monotonic(), 0
         request = {"id": number, "kind": kind, "key": key, "case": case, "cents": cents}
         call = self._waiting[number] = _Call(json.dumps(request).encode() + b"\n")
         self._send(call)
@@ -145,7 +147,6 @@ class DeskClient:
                 self._outgoing.clear()
                 self._has_outgoing = anyio.Event()
                 await self._has_outgoing.wait()
-                self._answered_at, self._failures = time.monotonic(), 0
             with suppress(*_BROKEN):
                 await self._talk()
             if time.monotonic() - self._answered_at >= self._patience:
@@ -158,20 +159,27 @@ class DeskClient:
         async with await anyio.connect_unix(self._socket) as stream:
             self._outgoing = [call.line for call in self._waiting.values()]
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._write, stream, tasks.cancel_scope)
+                over = anyio.Event()
+                tasks.start_soon(self._write, stream, over)
                 await self._read(stream)
-                tasks.cancel_scope.cancel()
+                over.set()
+                self._has_outgoing.set()
+                await stream.aclose()
 
-    async def _write(self, stream: ByteStream, connection: anyio.CancelScope) -> None:
-        try:
-            while True:
-                while self._outgoing:
+    async def _write(self, stream: ByteStream, over: anyio.Event) -> None:
+        """Send what there is until the connection is over; that it broke the reader finds out.
+
+        Neither cancels the other: on asyncio a socket that becomes ready in the tick in which its
+        waiter is cancelled has the loop complain of an invalid state.
+        """
+        with suppress(*_BROKEN):
+            while not over.is_set():
+                if self._outgoing:
                     lines, self._outgoing = self._outgoing, []
                     await stream.send(b"".join(lines))
-                self._has_outgoing = anyio.Event()
-                await self._has_outgoing.wait()
-        except _BROKEN:
-            connection.cancel()
+                else:
+                    self._has_outgoing = anyio.Event()
+                    await self._has_outgoing.wait()
 
     async def _read(self, stream: ByteStream) -> None:
         """Hand out answers until the connection breaks, or says what is none."""

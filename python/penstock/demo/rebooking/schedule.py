@@ -8,6 +8,7 @@ The year's 336,776 flights cost 12 MB; while they are sorted, 19 MB more.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -213,6 +214,6 @@ def _routes(flights: Flights) -> Iterator[Route]:
         flights["dest"][1:] != flights["dest"][:-1]
     )
     starts = np.flatnonzero(begins).tolist()
-    for start, stop in zip(starts, [*starts[1:], len(flights)], strict=True):
+    for start, stop in pairwise([*starts, len(flights)]):
         row = flights[start]
         yield Route(row["origin"].decode(), row["dest"].decode(), start, stop)
