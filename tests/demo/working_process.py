@@ -1,6 +1,6 @@
 """Stands in for the demo's working process: enters ended sagas until it is told otherwise.
 
-    working_process.py DATABASE ACT [ACT …]
+    working_process.py DATABASE ACT [ACT …] [--desk NAME]
 
 The n-th process on a database does the n-th act, the last one is done by all that follow:
 `all` enters what is missing and ends with 0, `upto:N` enters up to N sagas and waits for its end,
@@ -61,9 +61,9 @@ def bear(program):
 
 def main():
     die_with_supervisor()
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(f"interrupted {os.environ.get('DESK')}"))
-    connection = open_database(Path(sys.argv[1]))
-    acts = sys.argv[2:]
+    _, database, *acts, _, desk = sys.argv
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(f"interrupted {desk}"))
+    connection = open_database(Path(database))
     processes = connection.execute("SELECT count(*) FROM process").fetchone()[0]
     act, _, child = acts[min(processes, len(acts) - 1)].partition("+")
     word, *numbers = act.split(":")
@@ -79,7 +79,7 @@ def main():
     if word == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
     connection.close()
-    sys.stdout.write(f"the result of {os.environ['DESK']}\n")
+    sys.stdout.write(f"the result of {desk}\n")
     sys.exit(int(numbers[1]) if word == "exit" else 0)
 
 
