@@ -171,6 +171,14 @@ def test_sigterm_is_passed_on(run):
     assert done.err == ""
 
 
+def test_a_process_that_was_asked_to_end_is_not_killed(run):
+    done = run("0.9", "drain:4")
+    done.await_cases(4)
+    done.process.terminate()
+    assert done.end() == 7
+    assert done.err == ""
+
+
 def test_what_a_killed_process_started_is_awaited(run):
     done = run("0.5", "upto:5+bear", "all")
     assert done.end() == 0, done.err

@@ -4,8 +4,8 @@
 
 The n-th process on a database does the n-th act, the last one is done by all that follow:
 `all` enters what is missing and ends with 0, `upto:N` enters up to N sagas and waits for its end,
-`exit:N:CODE` ends with CODE after N, `die:N` by SIGSEGV. `+bear` starts a child that ends with it
-before, `+orphan` one that does not.
+`exit:N:CODE` ends with CODE after N, `die:N` by SIGSEGV, `drain:N` waits and enters the rest on
+SIGTERM. `+bear` starts a child that ends with it before, `+orphan` one that does not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from penstock.demo.supervisor import die_with_supervisor
@@ -51,6 +52,13 @@ def enter(connection, key, state="completed"):
     )
 
 
+def drain(connection):
+    for key in range(connection.execute("SELECT count(*) FROM penstock_saga").fetchone()[0], TOTAL):
+        enter(connection, key)
+    time.sleep(0.3)  # for the supervisor to see it
+    sys.exit(7)
+
+
 def bear(program):
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
@@ -73,7 +81,9 @@ def main():
     there = connection.execute("SELECT count(*) FROM penstock_saga").fetchone()[0]
     for key in range(there, int(numbers[0]) if numbers else TOTAL):
         enter(connection, key)
-    if word == "upto":
+    if word == "drain":
+        signal.signal(signal.SIGTERM, lambda *_: drain(connection))
+    if word in {"upto", "drain"}:
         while True:
             signal.pause()
     if word == "die":
