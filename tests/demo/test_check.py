@@ -10,8 +10,10 @@ import sqlite3
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from statistics import median_low
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 import penstock.demo.check
 from penstock.demo.check import Files, Unreadable, check
+from penstock.demo.check.flights import _median_low
 from penstock.demo.data import flights_file
 from tests.demo.small_year import TABLES, write_world
 
@@ -527,6 +530,11 @@ def test_a_zip_of_several_files(world, tmp_path):
         archive.writestr("b.csv", "y")
     with pytest.raises(Unreadable, match="is a zip of 2 files"):
         check(world.files._replace(data=path), world.seed)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1))
+def test_the_median_of_votes_is_the_one_of_the_standard_library(values):
+    assert _median_low(Counter(values)) == median_low(values)
 
 
 # The numbers of the packaged year, and what computing them takes: the peak of a process of its own.

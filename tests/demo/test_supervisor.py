@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock.demo import supervisor
 from penstock.demo.failures import DemoError
 from penstock.demo.supervisor import Plan, Progress, die_with_supervisor, read_progress
+from penstock.engines.sqlite import saga_tables
 from tests.demo import working_process
 from tests.demo.working_process import TOTAL, enter, open_database
 
@@ -29,7 +31,7 @@ database, shares, log = Path(sys.argv[2]), sys.argv[3].split(), Path(sys.argv[4]
 @contextlib.contextmanager
 def desk():
     log.write_text("open")
-    yield {"DESK": "the desk"}
+    yield ["--desk", "the desk"]
     log.write_text("closed")
 
 command = [sys.executable, *sys.argv[5:]]
@@ -169,6 +171,14 @@ def test_sigterm_is_passed_on(run):
     assert done.err == ""
 
 
+def test_a_process_that_was_asked_to_end_is_not_killed(run):
+    done = run("0.9", "drain:4")
+    done.await_cases(4)
+    done.process.terminate()
+    assert done.end() == 7
+    assert done.err == ""
+
+
 def test_what_a_killed_process_started_is_awaited(run):
     done = run("0.5", "upto:5+bear", "all")
     assert done.end() == 0, done.err
@@ -226,6 +236,29 @@ def test_progress_counts_what_has_ended(tmp_path):
     # Whoever closes the database last folds its log into it: no look from outside was the last.
     assert read_progress(database) == Progress(0, 0)
     assert list(tmp_path.iterdir()) == [database]
+
+
+def test_progress_reads_two_small_indexes_and_no_saga(tmp_path):
+    database = tmp_path / "demo.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for migration in saga_tables.MIGRATIONS:
+            for statement in migration:
+                connection.execute(statement)
+        connection.execute("CREATE TABLE demo_run (cancelled INTEGER)")
+        connection.execute("INSERT INTO demo_run VALUES (3)")
+        for key, state in enumerate(("running", "completed", "compensated")):
+            connection.execute(
+                "INSERT INTO penstock_saga (name, key, state, phase, step, attempt, wake_at, "
+                "fence, started_at, changed_at, input) "
+                "VALUES ('rebook', ?, ?, 'do', 0, 1, 0, 1, 0, 0, '')",
+                (key, state),
+            )
+        assert read_progress(database) == Progress(2, 3)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {supervisor._PROGRESS}").fetchall()
+    searches = [row[3] for row in plan if "penstock_saga" in row[3]]
+    assert len(searches) == 2
+    assert all("COVERING INDEX" in search for search in searches)
 
 
 @pytest.mark.parametrize(

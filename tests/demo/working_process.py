@@ -1,11 +1,11 @@
 """Stands in for the demo's working process: enters ended sagas until it is told otherwise.
 
-    working_process.py DATABASE ACT [ACT …]
+    working_process.py DATABASE ACT [ACT …] [--desk NAME]
 
 The n-th process on a database does the n-th act, the last one is done by all that follow:
 `all` enters what is missing and ends with 0, `upto:N` enters up to N sagas and waits for its end,
-`exit:N:CODE` ends with CODE after N, `die:N` by SIGSEGV. `+bear` starts a child that ends with it
-before, `+orphan` one that does not.
+`exit:N:CODE` ends with CODE after N, `die:N` by SIGSEGV, `drain:N` waits and enters the rest on
+SIGTERM. `+bear` starts a child that ends with it before, `+orphan` one that does not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from penstock.demo.supervisor import die_with_supervisor
@@ -51,6 +52,13 @@ def enter(connection, key, state="completed"):
     )
 
 
+def drain(connection):
+    for key in range(connection.execute("SELECT count(*) FROM penstock_saga").fetchone()[0], TOTAL):
+        enter(connection, key)
+    time.sleep(0.3)  # for the supervisor to see it
+    sys.exit(7)
+
+
 def bear(program):
     child = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
@@ -61,9 +69,9 @@ def bear(program):
 
 def main():
     die_with_supervisor()
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(f"interrupted {os.environ.get('DESK')}"))
-    connection = open_database(Path(sys.argv[1]))
-    acts = sys.argv[2:]
+    _, database, *acts, _, desk = sys.argv
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(f"interrupted {desk}"))
+    connection = open_database(Path(database))
     processes = connection.execute("SELECT count(*) FROM process").fetchone()[0]
     act, _, child = acts[min(processes, len(acts) - 1)].partition("+")
     word, *numbers = act.split(":")
@@ -73,13 +81,15 @@ def main():
     there = connection.execute("SELECT count(*) FROM penstock_saga").fetchone()[0]
     for key in range(there, int(numbers[0]) if numbers else TOTAL):
         enter(connection, key)
-    if word == "upto":
+    if word == "drain":
+        signal.signal(signal.SIGTERM, lambda *_: drain(connection))
+    if word in {"upto", "drain"}:
         while True:
             signal.pause()
     if word == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
     connection.close()
-    sys.stdout.write(f"the result of {os.environ['DESK']}\n")
+    sys.stdout.write(f"the result of {desk}\n")
     sys.exit(int(numbers[1]) if word == "exit" else 0)
 
 

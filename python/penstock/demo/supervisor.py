@@ -67,8 +67,8 @@ class Progress(NamedTuple):
 _NOTHING_YET = Progress(0, 0)
 
 
-def _no_desk() -> AbstractContextManager[Mapping[str, str]]:
-    return nullcontext({})
+def _no_desk() -> AbstractContextManager[Sequence[str]]:
+    return nullcontext(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Plan:
     `command` and `environment` are the working process's, each time anew. `kill_after` are shares
     of the cases, ascending, one for each process that is killed. `start_desk()` gives a context
     manager that is entered before the first working process starts and left after the last has
-    ended; the environment variables that it gives, where the desk listens say, are added to theirs.
+    ended; the arguments that it gives, where the desk listens say, are added to each command.
     `quiet` leaves out the lines that tell of what was meant to happen.
 
     Raises `DemoError` for shares that are not ascending or not between 0 and 1.
@@ -88,7 +88,7 @@ class Plan:
     environment: Mapping[str, str]
     database: Path
     kill_after: tuple[float, ...]
-    start_desk: Callable[[], AbstractContextManager[Mapping[str, str]]] = _no_desk
+    start_desk: Callable[[], AbstractContextManager[Sequence[str]]] = _no_desk
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ def supervise(plan: Plan) -> int:
     """
     supervisor = _Supervisor(plan)
     with supervisor.forwarded_signals(), plan.start_desk() as desk:
-        return supervisor.run({**plan.environment, **desk})
+        return supervisor.run([*plan.command, *desk])
 
 
 def die_with_supervisor() -> None:
@@ -189,10 +189,10 @@ class _Supervisor:
             number, self._pending = self._pending, 0
             self._child.send_signal(number)
 
-    def run(self, environment: Mapping[str, str]) -> int:
+    def run(self, command: Sequence[str]) -> int:
         shares, restarts = list(self._plan.kill_after), 0
         while not self._stopped_by:
-            child = self._start(environment)
+            child = self._start(command)
             if self._lives_until(child, shares[0] if shares else None):
                 shares.pop(0)
                 if left := _kill(child):
@@ -223,13 +223,13 @@ class _Supervisor:
             self._say(f"process {child.pid} died by {name}, another takes over")
         return 128 + self._stopped_by
 
-    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         self._child = None
         lifeline = os.pidfd_open(os.getpid())
         try:
             child = subprocess.Popen(  # noqa: S603 (the caller's own command)
-                self._plan.command,
-                env={**environment, _LIFELINE: str(lifeline)},
+                command,
+                env={**self._plan.environment, _LIFELINE: str(lifeline)},
                 pass_fds=[lifeline],
                 # A group of its own to die with, and a Ctrl-C at the terminal comes once, from us.
                 start_new_session=True,

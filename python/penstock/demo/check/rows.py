@@ -29,26 +29,17 @@ def differences(
             yield f"{name(key)}: {what}: expected one, found another: {_told(columns, values)}"
         else:
             seen.add(key)
-            wrong = [
-                index
-                for index, value in enumerate(expected[key])
-                if not _is_same(value, values[index])
-            ]
+            wrong = [n for n, value in enumerate(expected[key]) if value != values[n]]
             if wrong:
-                names = [columns[index] for index in wrong]
+                names = [columns[n] for n in wrong]
                 yield (
                     f"{name(key)}: {what}: "
-                    f"expected {_told(names, [expected[key][index] for index in wrong])}, "
-                    f"found {_told(names, [values[index] for index in wrong])}"
+                    f"expected {_told(names, [expected[key][n] for n in wrong])}, "
+                    f"found {_told(names, [values[n] for n in wrong])}"
                 )
     for key, values in expected.items():
         if key not in seen:
             yield f"{name(key)}: {what}: expected {_told(columns, values)}, found none"
-
-
-def _is_same(expected: Any, found: Any) -> bool:
-    # True is no 1 here, nor 5.0 a 5: both would be signs of a writer that is not the one we know.
-    return type(found) is type(expected) and bool(found == expected)
 
 
 def _told(columns: Sequence[str], values: Sequence[Any]) -> str:
