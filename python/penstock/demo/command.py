@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from penstock.errors import PenstockError
@@ -175,30 +176,37 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _supervise(arguments: argparse.Namespace) -> int:
+    with _database(arguments.database) as database:
+        return supervise(
+            Plan(
+                command=_command(arguments, database),
+                environment=os.environ,
+                database=database,
+                kill_after=tuple(arguments.kill_after),
+                start_desk=partial(_desk, database, arguments.seed),
+                quiet=arguments.quiet,
+            )
+        )
+
+
+@contextmanager
+def _desk(database: Path, seed: int) -> Iterator[list[str]]:
+    """A refund desk, and what a working process has to be told of it."""
     from .rebooking.desk_process import Desk
     from .rebooking.files import ledger_of
 
-    with _database(arguments.database) as database:
-        desk = Desk(ledger_of(database), arguments.seed)
-        desk.start()  # its socket is part of the command
-        try:
-            return supervise(
-                Plan(
-                    command=_command(arguments, database, desk.socket),
-                    environment=os.environ,
-                    database=database,
-                    kill_after=tuple(arguments.kill_after),
-                    quiet=arguments.quiet,
-                )
-            )
-        finally:
-            desk.stop()
+    desk = Desk(ledger_of(database), seed)
+    desk.start()
+    try:
+        yield ["--desk", str(desk.socket)]
+    finally:
+        desk.stop()
 
 
-def _command(arguments: argparse.Namespace, database: Path, desk: Path) -> list[str]:
+def _command(arguments: argparse.Namespace, database: Path) -> list[str]:
     """The command line of a working process: this one, with what the supervisor adds."""
     command = [sys.executable, "-m", "penstock", "demo", "--database", str(database)]
-    command += ["--desk", str(desk), "--seed", str(arguments.seed)]
+    command += ["--seed", str(arguments.seed)]
     for option in ("data", "report", "quarantine", "workers"):
         value = getattr(arguments, option)
         if value is not None:

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 
@@ -94,7 +95,7 @@ async def operate(order: Order, schedule: Schedule, show: Callable[[Moment], Non
     Raises `DemoError` for a database of another run, EngineError for one that cannot be used,
     Terminated after SIGTERM.
     """
-    url = f"sqlite:///{order.database.absolute()}"
+    url = f"sqlite:///{quote(str(order.database.absolute()))}"
     with _unwrapped():
         # Before anything recovers: this may be the file of another run.
         async with SagaStore.open(url, sagas=[]) as store:

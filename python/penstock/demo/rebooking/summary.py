@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -38,7 +39,7 @@ _ORDER = ("reserve", "settle", "confirm", "undo settle", "undo reserve")
 
 def summarise(order: Order, schedule: Schedule, done: Operated, check: LedgerCheck) -> Rebookings:
     """Put together what the report shows; some 100 ms for the year."""
-    with closing(sqlite3.connect(f"file:{order.database}?mode=ro", uri=True)) as database:
+    with closing(_opened(order.database)) as database:
         rows = database.execute("SELECT case_key, outcome, reason, party FROM rebooking").fetchall()
         states = dict(database.execute("SELECT state, count(*) FROM penstock_saga GROUP BY state"))
         (taken_over,) = database.execute(
@@ -93,6 +94,13 @@ def summarise(order: Order, schedule: Schedule, done: Operated, check: LedgerChe
         health=done.health,
         check=check,
     )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """To be read only. Nobody writes any more, and a reader of a WAL would leave files behind."""
+    wal = path.with_name(f"{path.name}-wal")
+    immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro{immutable}", uri=True)
 
 
 def _steps(rows: Iterable[tuple[str, float]]) -> tuple[Stage, ...]:
