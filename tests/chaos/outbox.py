@@ -11,7 +11,6 @@ key only from an event that was not written down yet.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -114,16 +113,16 @@ class Round:
 
     def run(self) -> None:
         rng = self.rng
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.5)
         outboxes = {kind: Outbox[int](kind) for kind in KINDS}
         for outbox in outboxes.values():
-            outbox.create_tables(connection)
+            outbox.create_tables(connection)  # before anybody else is here
         self.relays = [self.start(kind) for kind in KINDS * 2]
         number = 0
         while sum(map(len, self.committed.values())) < EVENTS:
             number += 1
             kind = rng.choice(KINDS)
-            connection.execute("BEGIN IMMEDIATE")
+            self.begin(connection)
             outboxes[kind].add(connection, topic="t", key=f"k{number % KEYS}", payload=number)
             if rng.random() < 0.02:
                 time.sleep(rng.random() * LEASE)  # the transaction stays open for a while
@@ -141,6 +140,17 @@ class Round:
             self.disturb(kill=0.02)
             time.sleep(0.01)  # the pace of disturbances; the relays need the processor
         connection.close()
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                # Whoever was stopped in the middle of a commit keeps all others from writing.
+                for _, relay in self.relays:
+                    relay.send_signal(signal.SIGCONT)
+            else:
+                return
 
     def start(self, kind: str) -> tuple[str, subprocess.Popen[bytes]]:
         backend = self.rng.choice(("asyncio", "trio"))
@@ -163,12 +173,12 @@ class Round:
             victim.wait()
             self.relays[index] = self.start(kind)
         elif rng.random() < 0.5:
-            os.kill(victim.pid, signal.SIGSTOP)
+            victim.send_signal(signal.SIGSTOP)
         else:
-            os.kill(victim.pid, signal.SIGCONT)
+            victim.send_signal(signal.SIGCONT)
         stopped = [each for _, each in self.relays if each.poll() is None and _is_stopped(each.pid)]
         for each in stopped[: max(0, len(stopped) - 1)]:  # somebody of each kind goes on
-            os.kill(each.pid, signal.SIGCONT)
+            each.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         for _, relay in self.relays:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from penstock._durable.leases import Lease
     from penstock.resilience import Retry
 
-OnPoison: TypeAlias = Literal["block", "dead_letter"]
 Publish: TypeAlias = Callable[[Event[Any]], Awaitable[object]]
 
 _log = logging.getLogger("penstock.outbox")
@@ -42,7 +41,7 @@ class Calls:
         fn: Publish,
         codec: Codec,
         retry: Retry,
-        on_poison: OnPoison,
+        on_poison: Literal["block", "dead_letter"],
         concurrency: int,
         random: Callable[[], float],
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from penstock._durable.leases import Lease
@@ -14,7 +14,8 @@ __all__ = ("Event", "NewEvent")
 T = TypeVar("T")
 
 
-class NewEvent(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class NewEvent(Generic[T]):
     """One event for `Outbox.add_many`."""
 
     topic: str

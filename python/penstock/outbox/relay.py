@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random as _random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 from penstock._durable.background import Background
 from penstock._durable.engines import Address
@@ -19,7 +19,7 @@ from penstock._durable.pages import Page
 from penstock.errors import Closed, Misuse
 from penstock.resilience import Retry
 
-from .calling import CallingPublisher, Calls, OnPoison
+from .calling import CallingPublisher, Calls
 from .dead import DeadEvent, bounds, page
 from .event import Event
 from .handing import HandingPublisher
@@ -81,7 +81,7 @@ class Relay(Background, Generic[T]):
         *,
         concurrency: int = 16,
         retry: Retry = _RETRY,
-        on_poison: OnPoison = "block",
+        on_poison: Literal["block", "dead_letter"] = "block",
         lease: float = 10.0,
         max_items: int = 1024,
         max_bytes: int = 16 << 20,
@@ -198,7 +198,8 @@ class Relay(Background, Generic[T]):
         return 0 if self._incarnation is None else self._incarnation.publisher.blocked
 
     @property
-    def _is_active(self) -> bool:
+    def is_active(self) -> bool:
+        """Whether this relay is the one at work; another one may be, or nobody yet."""
         return self._incarnation is not None and self._incarnation.fence > 0
 
     async def statistics(self) -> RelayStatistics:
@@ -209,7 +210,7 @@ class Relay(Background, Generic[T]):
             published=self._tally.published,
             failed=self._tally.failed,
             blocked=self._blocked,
-            is_active=self._is_active,
+            is_active=self.is_active,
         )
 
     async def dead_letters(self, *, limit: int = 100, after: str | None = None) -> Page[DeadEvent]:
