@@ -26,8 +26,8 @@ from penstock._durable.errors import OutcomeUnknown
 from penstock._durable.leases import Lease
 from penstock._loops import Place, current_hub
 from penstock.errors import EngineError, Misuse
-from penstock.queues import Queue, QueueEmpty, QueueShutDown
 
+from .crew import Crew
 from .handling import Handling
 from .message import Message
 from .store import Action, Claimed, Exchange, Exchanged, MessageStore, Settlement
@@ -79,7 +79,7 @@ class Consumer(Generic[T]):
         self._is_running = False
         self._group: TaskGroup | None = None
         # Of one incarnation.
-        self._ready: Queue[Claimed] = Queue()
+        self._crew: Crew[Claimed] = Crew()
         self._done: list[Settlement] = []
         self._failure: Exception | None = None
         # The pump's sleep. `_asleep` is set before the flags are looked at again, and whoever sets
@@ -186,7 +186,7 @@ class Consumer(Generic[T]):
 
     async def _incarnate(self, store: MessageStore) -> None:
         lease = Lease(self._queue.lease, store.renewal)
-        self._ready = Queue()
+        self._crew = Crew()
         self._done = []
         self._look = True
         store.writer.keep(lease)
@@ -194,7 +194,7 @@ class Consumer(Generic[T]):
         try:
             async with anyio.create_task_group() as group:
                 for _ in range(self._concurrency):
-                    group.start_soon(self._work, self._ready, lease)
+                    group.start_soon(self._work, self._crew, lease)
                 group.start_soon(self._beat, lease, group.cancel_scope)
                 await self._pump(store, lease)
                 group.cancel_scope.cancel()
@@ -223,12 +223,9 @@ class Consumer(Generic[T]):
             await anyio.sleep(lease.beat_every)
         scope.cancel()
 
-    async def _work(self, ready: Queue[Claimed], lease: Lease) -> None:
+    async def _work(self, crew: Crew[Claimed], lease: Lease) -> None:
         while True:
-            try:
-                claim = await ready.aget()
-            except QueueShutDown:
-                return
+            claim = await crew.take()
             if lease.is_lost:
                 return  # Others may have begun it.
             began = time.perf_counter()
@@ -288,8 +285,7 @@ class Consumer(Generic[T]):
             if answer.is_lost:
                 lease.lose()
                 return
-            for claim in answer.claimed:
-                self._ready.put_nowait(claim)
+            self._crew.give(answer.claimed)
             if want > 0:
                 self._note_what_is_left(want, answer)
 
@@ -320,11 +316,7 @@ class Consumer(Generic[T]):
             self._due = time.monotonic() + max(0.0, answer.wait)
 
     def _give_back_what_has_not_begun(self) -> None:
-        while True:
-            try:
-                claim = self._ready.get_nowait()
-            except QueueEmpty:
-                return
+        for claim in self._crew.take_back():
             self._settled[Action.GIVE_BACK].inc()
             self._done.append(Settlement(Action.GIVE_BACK, claim.seq, claim.fence, claim.key))
 
