@@ -10,7 +10,7 @@ import benches
 from benches.case import Case
 from benches.refusal import Refusal
 
-ROOMS = ("queues", "metrics", "tracing", "workers", "streams", "messages")
+ROOMS = ("queues", "metrics", "tracing", "workers", "streams", "messages", "saga")
 
 
 def all_cases() -> list[Case]:
