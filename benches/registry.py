@@ -10,7 +10,16 @@ import benches
 from benches.case import Case
 from benches.refusal import Refusal
 
-ROOMS = ("queues", "metrics", "tracing", "workers", "streams", "messages", "outbox")
+ROOMS = (
+    "queues",
+    "metrics",
+    "tracing",
+    "workers",
+    "streams",
+    "messages",
+    "outbox",
+    "saga",
+)
 
 
 def all_cases() -> list[Case]:

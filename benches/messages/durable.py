@@ -7,24 +7,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter_ns
 from typing import Any
 
 from benches.case import Case, Contender, Lap, Target, Work, rate
+from benches.durability import WAL_FULL, folder, level, require_level, writers_level
 from benches.loops import Loop, kept
 from benches.units import Unit
 
 CALLERS = 50
 MESSAGES = Unit("messages/s", more_is_better=True)
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    # On the disk of the working folder: /tmp may be memory, where an fsync is nothing.
-    with TemporaryDirectory(prefix=".penstock-bench-", dir=Path.cwd()) as name:
-        yield Path(name)
 
 
 @contextmanager
@@ -50,6 +42,7 @@ def penstock_messages(loop: Loop) -> Iterator[Work]:
 
             queue = MessageQueue("bench", f"sqlite:///{place}/penstock.db", type=int)
             async with queue:
+                require_level(WAL_FULL, await writers_level(queue.store.writer))
                 started = perf_counter_ns()
                 # Leaving the consumer's block waits until all is acknowledged.
                 async with queue.consumer(handle, concurrency=CALLERS):
@@ -70,6 +63,7 @@ def huey_queue() -> Iterator[Work]:
 
     with folder() as place, ThreadPoolExecutor(CALLERS) as pool:
         huey: Any = SqliteHuey("bench", filename=str(place / "huey.db"), fsync=True, results=False)
+        require_level(WAL_FULL, level(huey.storage.conn.execute))
         answer: list[int] = []
 
         @huey.task()  # type: ignore[untyped-decorator, unused-ignore]
@@ -93,6 +87,7 @@ def persist_queue() -> Iterator[Work]:
 
     with folder() as place, ThreadPoolExecutor(CALLERS) as pool:
         queue: Any = SQLiteAckQueue(str(place), multithreading=True, auto_commit=True)
+        require_level(WAL_FULL, level(queue._putter.execute))
         answer: list[int] = []
 
         def one(number: int) -> None:
@@ -135,21 +130,22 @@ CASES = (
         contenders=[
             Contender(
                 "penstock.MessageQueue",
-                f"WAL, synchronous=FULL; {CALLERS} tasks `enqueue`, a consumer with "
+                f"{WAL_FULL}; {CALLERS} tasks `enqueue`, a consumer with "
                 f"concurrency={CALLERS}, on asyncio",
                 partial(penstock_messages, "asyncio"),
                 "penstock",
             ),
             Contender(
                 "huey",
-                f"`SqliteHuey(fsync=True, results=False)`; enqueue, dequeue and execute in "
-                f"{CALLERS} threads. It does not acknowledge",
+                f"{WAL_FULL}: `SqliteHuey(fsync=True, results=False)`; enqueue, dequeue and "
+                f"execute in {CALLERS} threads. It does not acknowledge",
                 huey_queue,
                 "huey",
             ),
             Contender(
                 "persist-queue",
-                f"`SQLiteAckQueue(multithreading=True)`; put, get and ack in {CALLERS} threads",
+                f"{WAL_FULL}: `SQLiteAckQueue(multithreading=True)`; put, get and ack in {CALLERS} "
+                f"threads",
                 persist_queue,
                 "persist-queue",
             ),

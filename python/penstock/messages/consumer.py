@@ -24,8 +24,8 @@ from penstock._durable.errors import OutcomeUnknown
 from penstock._durable.leases import Lease
 from penstock._loops import Place, current_hub
 from penstock.errors import EngineError, Misuse
-from penstock.queues import Queue, QueueEmpty, QueueShutDown
 
+from .crew import Crew
 from .handling import Handling
 from .message import Message
 from .store import Action, Claimed, Exchange, Exchanged, MessageStore, Settlement
@@ -75,7 +75,7 @@ class Consumer(Background, Generic[T]):
             prefetch = concurrency
         self._capacity = concurrency + self._count("prefetch", prefetch, least=0)
         # Of one incarnation.
-        self._ready: Queue[Claimed] = Queue()
+        self._crew: Crew[Claimed] = Crew()
         self._done: list[Settlement] = []
         self._failure: Exception | None = None
         # The pump's sleep. `_asleep` is set before the flags are looked at again, and whoever sets
@@ -109,7 +109,7 @@ class Consumer(Background, Generic[T]):
 
     async def _incarnate(self, store: MessageStore) -> None:
         lease = Lease(self._queue.lease, store.renewal)
-        self._ready = Queue()
+        self._crew = Crew()
         self._done = []
         self._look = True
         store.writer.keep(lease)
@@ -117,7 +117,7 @@ class Consumer(Background, Generic[T]):
         try:
             async with anyio.create_task_group() as group:
                 for _ in range(self._concurrency):
-                    group.start_soon(self._work, self._ready, lease)
+                    group.start_soon(self._work, self._crew, lease)
                 group.start_soon(self._beat, lease, group.cancel_scope)
                 await self._pump(store, lease)
                 group.cancel_scope.cancel()
@@ -146,12 +146,9 @@ class Consumer(Background, Generic[T]):
             await anyio.sleep(lease.beat_every)
         scope.cancel()
 
-    async def _work(self, ready: Queue[Claimed], lease: Lease) -> None:
+    async def _work(self, crew: Crew[Claimed], lease: Lease) -> None:
         while True:
-            try:
-                claim = await ready.aget()
-            except QueueShutDown:
-                return
+            claim = await crew.take()
             if lease.is_lost:
                 return  # Others may have begun it.
             began = time.perf_counter()
@@ -211,8 +208,7 @@ class Consumer(Background, Generic[T]):
             if answer.is_lost:
                 lease.lose()
                 return
-            for claim in answer.claimed:
-                self._ready.put_nowait(claim)
+            self._crew.give(answer.claimed)
             if want > 0:
                 self._note_what_is_left(want, answer)
 
@@ -243,11 +239,7 @@ class Consumer(Background, Generic[T]):
             self._due = time.monotonic() + max(0.0, answer.wait)
 
     def _give_back_what_has_not_begun(self) -> None:
-        while True:
-            try:
-                claim = self._ready.get_nowait()
-            except QueueEmpty:
-                return
+        for claim in self._crew.take_back():
             self._settled[Action.GIVE_BACK].inc()
             self._done.append(Settlement(Action.GIVE_BACK, claim.seq, claim.fence, claim.key))
 

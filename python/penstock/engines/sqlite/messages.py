@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from penstock._durable.leases import Lease
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     import sqlite3
 
     from .stores import OpenFile
+
+# Looking a member up in its class takes longer than all else that is done with it here.
+_ACKNOWLEDGE = Action.ACKNOWLEDGE
+_MAKE_READY = (Action.GIVE_BACK, Action.POSTPONE)
 
 
 class SqliteMessages:
@@ -82,11 +87,10 @@ class SqliteMessages:
 
     def _told(self, settled: Sequence[Settlement]) -> str | None:
         """The topic, if what is settled may make something ready that was not."""
-        makes_ready = any(
-            each.action in {Action.GIVE_BACK, Action.POSTPONE} or each.key is not None
-            for each in settled
-        )
-        return self.topic if makes_ready else None
+        for each in settled:
+            if each.key is not None or each.action in _MAKE_READY:
+                return self.topic
+        return None
 
 
 def _attach(session: SqliteSession, _now: float, names: Sequence[str]) -> list[int]:
@@ -196,12 +200,11 @@ def _claim(
         return []
     (fence,) = run(sql.NEXT_FENCE).fetchall()[0]
     rows = run(sql.CLAIM, (request.owner, fence, queue, now, request.want)).fetchall()
-    rows.sort(key=_order)
+    rows.sort(key=_MOMENT_AND_SEQ)
     return [Claimed._make(row[1:]) for row in rows]
 
 
-def _order(row: Sequence[Any]) -> tuple[float, int]:
-    return row[0], row[1]
+_MOMENT_AND_SEQ = itemgetter(0, 1)
 
 
 def _settle(
@@ -213,13 +216,19 @@ def _settle(
 ) -> int:
     """Write down how handling ended; how many came too late and changed nothing."""
     done = 0
-    acknowledged = [
-        (each.seq, each.fence, owner) for each in settled if each.action is Action.ACKNOWLEDGE
-    ]
+    acknowledged = []
+    others = []
+    keys = set()
+    for each in settled:
+        if each.action is _ACKNOWLEDGE:
+            acknowledged.append((each.seq, each.fence, owner))
+        else:
+            others.append(each)
+        if each.key is not None:
+            keys.add(each.key)
     if acknowledged:
         done += connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount
-    keys = {each.key for each in settled if each.key is not None}
-    for each in settled:
+    for each in others:
         claim = (each.seq, each.fence, owner)
         if each.action is Action.GIVE_BACK:
             done += connection.execute(sql.GIVE_BACK, claim).rowcount

@@ -1,0 +1,1 @@
+"""Durable sagas: every step is committed to the disk before the next one begins."""
