@@ -8,6 +8,7 @@ from typing import assert_type
 
 from penstock import Inbox, Message, MessageQueue, Outbox, Page, Relay, Retry
 from penstock.outbox import DeadEvent, Event, NewEvent, RelayStatistics
+from penstock.saga import Transaction
 
 
 @dataclass
@@ -36,6 +37,12 @@ def write() -> None:
     outbox.add(connection, topic="placed", payload="a")  # type: ignore[arg-type]
     outbox.add("orders.db", topic="placed", payload=Order("a"))  # type: ignore[arg-type]
     assert_type(outbox.add_many(connection, [NewEvent("placed", Order("a"), "k")]), list[str])
+
+
+def in_a_step(tx: Transaction) -> str:
+    outbox.create_tables(tx)
+    inbox.first(tx, "message-1")
+    return outbox.add(tx, topic="placed", payload=Order("a"))
 
 
 async def relay() -> None:
