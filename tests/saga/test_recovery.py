@@ -253,7 +253,7 @@ def elsewhere(file, made, let_go, **options):
         async with SagaStore.open(file, sagas=[made], **options):
             await anyio.to_thread.run_sync(let_go.wait)
 
-    return threading.Thread(target=anyio.run, args=(main,))
+    return threading.Thread(target=anyio.run, args=(main,), daemon=True)
 
 
 @pytest.mark.parametrize("transacts", [False, True])
@@ -382,8 +382,15 @@ async def test_an_outcome_is_waited_for_in_another_store(file):
         return "there"
 
     thread = elsewhere(file, same, let_go)
-    async with SagaStore.open(file, sagas=[booking]) as store:
-        store._runner.drain()  # it starts, and runs nothing
+    block = Saga("block")
+
+    @block.step(name="a")
+    async def blocks(context):
+        await block_ends.wait()
+
+    block_ends = anyio.Event()
+    async with SagaStore.open(file, sagas=[booking, block], concurrency=1) as store:
+        await store.start(block, 1)
         handle = await store.start(booking, 1, key="k")
         thread.start()
         outcomes = []
@@ -398,5 +405,6 @@ async def test_an_outcome_is_waited_for_in_another_store(file):
                 await handle.outcome()
             go.set()
         assert outcomes == [{"a": "there"}] * 5
+        block_ends.set()
         let_go.set()
         await anyio.to_thread.run_sync(thread.join)

@@ -147,11 +147,15 @@ async def test_a_failure_that_was_elsewhere(file):
 
 async def test_so_many_at_a_time_and_the_rest_after_them(url):
     running, most, ended = 0, 0, 0
+    full = anyio.Event()
 
     async def counts(context):
         nonlocal running, most, ended
         running += 1
         most = max(most, running)
+        if most == 3:
+            full.set()
+        await full.wait()
         await anyio.lowlevel.checkpoint()
         running -= 1
         ended += 1

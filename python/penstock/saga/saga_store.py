@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
@@ -99,6 +100,8 @@ class SagaStore:
         self.patience = self._seconds("patience", patience)
         self._clock = clock
         self._engine: SagaEngine | None = None
+        self._opening = threading.Lock()
+        self._is_abandoned = False
         self._runner: Runner | None = None
         self._waiting: Waiting | None = None
         self._group: TaskGroup | None = None
@@ -162,10 +165,11 @@ class SagaStore:
     # -- lifetime ------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if self._group is not None or self._is_draining:
+        if self._group is not None or self._is_abandoned:
             self._refuse("it has been opened before", "make another one with SagaStore.open")
-        self._engine = await anyio.to_thread.run_sync(self._open)
         try:
+            await anyio.to_thread.run_sync(self._open)
+            assert self._engine is not None
             self._waiting = Waiting(self._engine)
             group = anyio.create_task_group()
             await group.__aenter__()
@@ -173,7 +177,9 @@ class SagaStore:
             self._runner = Runner(self)
             group.start_soon(self._run)
             group.start_soon(self.waiting.run)
-        except BaseException:
+        except BaseException as error:
+            with self._opening:
+                self._is_abandoned = not isinstance(error, Exception)
             await self._close()
             raise
         return self
@@ -203,9 +209,13 @@ class SagaStore:
         finally:
             await self._close()
 
-    def _open(self) -> SagaEngine:
+    def _open(self) -> None:
         engine: SagaEngine = self._address.open("saga", clock=self._clock)
-        return engine
+        with self._opening:
+            if not self._is_abandoned:
+                self._engine = engine
+                return
+        engine.close()  # Who asked for it has gone: asyncio's own cancellation waits for no thread.
 
     async def _close(self) -> None:
         engine, self._engine = self._engine, None
