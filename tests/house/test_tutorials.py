@@ -8,6 +8,9 @@ import pytest
 
 from tests.house import terminals
 
+# They wait for leases and for processes, as long as a busy machine takes.
+pytestmark = pytest.mark.timeout(300)
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
