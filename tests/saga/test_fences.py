@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import pytest
 
@@ -113,6 +114,10 @@ def test_a_stale_move_changes_nothing(engine, one, two, clock, position, failure
     assert len(two.call(engine.history(stale.seq))) == 1
 
 
+def encoded(value):
+    return json.dumps(value).encode()
+
+
 def test_a_stale_transaction_does_not_run(engine, one, two, clock):
     stale = one.start("k")
     clock.now += LEASE
@@ -124,7 +129,7 @@ def test_a_stale_transaction_does_not_run(engine, one, two, clock):
 
     def transact(worker, fence):
         change = worker.change(stale.seq, fence, NEXT)
-        write = engine.transact_step(change, fn, (), lambda value: json.dumps(value).encode())
+        write = engine.transact_step(change, fn, (), encoded, time.perf_counter())
         return worker.call(write)
 
     assert transact(one, stale.fence) == Stale()
