@@ -314,14 +314,14 @@ class GroupCommit:
         self._times.record(time.perf_counter() - began)
         self._waits.record(began - min(write.submitted for write in writes))
         topics = {write.topic for write in writes if write.topic and write.error is None}
+        if topics:
+            self._watch_pause = _WATCH_SOON
+            for topic in topics:
+                self._tell(topic)  # Before the callers, who may ask listeners what they have heard.
         for write in writes:
             write.is_done = True
             if write.sleeper is not None:
                 write.sleeper.wake()
-        if topics:
-            self._watch_pause = _WATCH_SOON
-            for topic in topics:
-                self._tell(topic)
 
     def _look_around(self) -> None:
         """See whether another process has written something that concerns our listeners."""
