@@ -386,11 +386,13 @@ async def test_an_outcome_is_waited_for_in_another_store(file):
 
     @block.step(name="a")
     async def blocks(context):
+        blocked.set()
         await block_ends.wait()
 
-    block_ends = anyio.Event()
+    blocked, block_ends = anyio.Event(), anyio.Event()
     async with SagaStore.open(file, sagas=[booking, block], concurrency=1) as store:
         await store.start(block, 1)
+        await blocked.wait()
         handle = await store.start(booking, 1, key="k")
         thread.start()
         outcomes = []

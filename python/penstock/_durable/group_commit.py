@@ -321,14 +321,14 @@ class GroupCommit:
             write.error is None and not write.kind.reads for write in writes
         ):
             topics.add(EVERY_COMMIT)
+        if topics:
+            self._watch_pause = _WATCH_SOON
+            for topic in topics:
+                self._tell(topic)  # Before the callers, who may ask listeners what they have heard.
         for write in writes:
             write.is_done = True
             if write.sleeper is not None:
                 write.sleeper.wake()
-        if topics:
-            self._watch_pause = _WATCH_SOON
-            for topic in topics:
-                self._tell(topic)
 
     def _look_around(self) -> None:
         """See whether another process has written something that concerns our listeners."""

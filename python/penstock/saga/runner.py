@@ -61,6 +61,7 @@ class Runner:
         self._due = math.inf
         self._is_idle = False
         self._turn = -1
+        self._has_backlog = False
 
     # -- lifetime ------------------------------------------------------------------------------
 
@@ -174,14 +175,13 @@ class Runner:
                     return
                 await self._sleep()
                 continue
-            want = self._store.concurrency - self.held
             due = self._look or time.monotonic() >= self._due
-            if want <= 0 or not due:
+            if self.held >= self._store.concurrency or not due:
                 await self._sleep()
                 continue
-            self._look = False
+            self._look = self._is_idle = False
             try:
-                answer = await self._claim(want)
+                answer = await self._look_and_claim()
             except OutcomeUnknown:
                 return  # There may be claims that nobody here knows of: begin anew.
             except (EngineError, Misuse) as error:
@@ -201,7 +201,22 @@ class Runner:
                 return
             for found in answer.claimed:
                 self._spawn(self._store.saga(found.name), found)
-            self._note_what_is_left(want, answer)
+            self._note_what_is_left(answer)
+
+    async def _look_and_claim(self) -> Answer:
+        # Looking takes no lock from those who write; with a backlog there is no need to.
+        if not self._has_backlog:
+            write = self._engine.wait(self.owner, self._store.names)
+            wait = await self._writer.run(write)
+            if wait is None or wait > 0:
+                return Answer((), False, wait)
+        want = self._store.concurrency - self.held
+        if want <= 0:  # Started here meanwhile.
+            self._look = True
+            return Answer((), False, None)
+        answer = await self._claim(want)
+        self._has_backlog = len(answer.claimed) == want
+        return answer
 
     async def _claim(self, want: int) -> Answer:
         sent = time.monotonic()
@@ -223,9 +238,9 @@ class Runner:
             self.lease.extended(sent)
         return answer
 
-    def _note_what_is_left(self, want: int, answer: Answer) -> None:
-        self._is_idle = len(answer.claimed) < want and (answer.wait is None or answer.wait > 0)
-        if len(answer.claimed) == want:
+    def _note_what_is_left(self, answer: Answer) -> None:
+        self._is_idle = not self._has_backlog and (answer.wait is None or answer.wait > 0)
+        if self._has_backlog:
             self._look = True  # There may be more.
         elif answer.wait is None:
             self._due = math.inf

@@ -86,6 +86,9 @@ class SqliteSagas:
     def claim(self, claim: Claim) -> Write[Answer]:
         return Write(_CLAIM, claim)
 
+    def wait(self, owner: str, names: Sequence[str]) -> Write[float | None]:
+        return Write(_NEXT, (owner, names))
+
     def retire(self, owner: str) -> Write[int]:
         return Write(_RETIRE, owner, topic=self.topic)
 
@@ -309,10 +312,21 @@ def _claim_one(connection: sqlite3.Connection, now: float, claim: Claim) -> Answ
         run(sql.HOLD, (owner.name, now + owner.lease))
     wait = None
     if len(claimed) < claim.want:
-        moments = [run(sql.NEXT_DUE, (name,)).fetchone()[0] for name in claim.names]
-        moments.append(run(sql.NEXT_DEATH, (owner.name,)).fetchone()[0])
-        wait = min((each - now for each in moments if each is not None), default=None)
+        wait = _wait(connection, now, owner.name, claim.names)
     return Answer(claimed, False, wait)
+
+
+def _wait(
+    connection: sqlite3.Connection, now: float, owner: str, names: Sequence[str]
+) -> float | None:
+    run = connection.execute
+    moments = [run(sql.NEXT_DUE, (name,)).fetchone()[0] for name in names]
+    moments.append(run(sql.NEXT_DEATH, (owner,)).fetchone()[0])
+    return min((each - now for each in moments if each is not None), default=None)
+
+
+def _next(session: SqliteSession, now: float, batch: Sequence[Any]) -> list[float | None]:
+    return [_wait(session.connection, now, owner, names) for owner, names in batch]
 
 
 def _claimed(connection: sqlite3.Connection, now: float, row: Sequence[Any]) -> Claimed:
@@ -389,6 +403,7 @@ _RESUME: Kind[Any, bool] = Kind("resume saga", _resume, rank=2)
 _RENEW: Kind[Any, bool] = Kind("renew lease", _renew, rank=3)
 _RETIRE: Kind[str, int] = Kind("retire owner", _retire, rank=4)
 _CLAIM: Kind[Claim, Answer] = Kind("claim sagas", _claim, rank=5)
+_NEXT: Kind[Any, float | None] = Kind("look for sagas", _next, rank=6, reads=True)
 _ENDED: Kind[Any, Sequence[Claimed]] = Kind("read ended sagas", _ended, rank=6, reads=True)
 _FIND: Kind[Any, Found | None] = Kind("find saga", _find, rank=6, reads=True)
 _PAGE: Kind[Any, Sequence[Found]] = Kind("list sagas", _page, rank=6, reads=True)
