@@ -182,6 +182,7 @@ def _launched(path: Path, durability: str) -> Iterator[None]:
         config={
             "name": "bench",
             "system_database_url": f"sqlite:///{path}",
+            "sys_db_pool_size": 1,
             "log_level": "ERROR",
         }
     )

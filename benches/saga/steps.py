@@ -40,7 +40,8 @@ def case(name: str, shape: Shape, targets: list[Target]) -> Case:
             Contender(
                 "DBOS",
                 f"{JOURNAL_FULL}, as its SQLite store comes; a workflow of {shape.steps} steps, "
-                f"called in {shape.at_once} threads (its async form is not faster)",
+                f"called in {shape.at_once} threads (its async form is not faster), "
+                f"`sys_db_pool_size=1`, with which it is fastest",
                 partial(dbos, shape, JOURNAL_FULL),
                 "dbos",
             ),
