@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import uvloop
 
-BACKENDS = (
-    pytest.param(("asyncio", {}), id="asyncio"),
-    pytest.param(("asyncio", {"loop_factory": uvloop.new_event_loop}), id="uvloop"),
-    pytest.param(("trio", {}), id="trio"),
-)
+from tests.loops import LOOPS
+
+BACKENDS = [pytest.param(loop, id=name) for name, loop in LOOPS.items()]
 
 
 @pytest.fixture(params=BACKENDS)

@@ -1,7 +1,8 @@
 """Queues under random cancellation, timeouts and shutdown, on three loops and from threads.
 
 More getters than items, so that getters are parked when an item comes: with a backlog a cancelled
-getter could lose nothing, and the run would prove nothing.
+getter could lose nothing, and the run would prove nothing. Every loop has, in turn, a round with
+threads beside it and one of `same_tick` for each side of the queue.
 """
 
 from __future__ import annotations
@@ -12,31 +13,29 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
-import uvloop
 
 from penstock import Queue
 from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
-
-LOOPS = {
-    "asyncio": ("asyncio", {}),
-    "uvloop": ("asyncio", {"loop_factory": uvloop.new_event_loop}),
-    "trio": ("trio", {}),
-}
+from tests.chaos.same_tick import Getters, Putters, Trial
+from tests.loops import LOOPS
 
 
 def run(seed: int, seconds: float) -> int:
     """Runs rounds until the time is up; the number of operations done. Raises AssertionError."""
     rng = random.Random(seed)
     deadline = time.monotonic() + seconds
+    kinds = (Round, partial(Trial, Getters), partial(Trial, Putters))
+    turns = [(name, kind) for kind in kinds for name in LOOPS]
     operations = 0
     number = 0
-    while number < len(LOOPS) or time.monotonic() < deadline:
-        name = list(LOOPS)[number % len(LOOPS)]
+    while number < len(turns) or time.monotonic() < deadline:
+        name, kind = turns[number % len(turns)]
         backend, options = LOOPS[name]
-        round_ = Round(random.Random(rng.getrandbits(64)))
+        round_ = kind(random.Random(rng.getrandbits(64)))
         anyio.run(round_.main, backend=backend, backend_options=options)
         operations += round_.check(f"seed {seed}, round {number} on {name}")
         number += 1

@@ -11,15 +11,11 @@ import asyncio
 
 import anyio
 import pytest
-import uvloop
 
 from penstock import Queue
+from tests.loops import LOOPS, NATIVE
 
-natively = pytest.mark.parametrize(
-    "anyio_backend",
-    [("asyncio", {}), ("asyncio", {"loop_factory": uvloop.new_event_loop})],
-    ids=["asyncio", "uvloop"],
-)
+natively = pytest.mark.parametrize("anyio_backend", [LOOPS[name] for name in NATIVE], ids=NATIVE)
 
 
 @natively

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+import random
 
+import anyio
 import pytest
 
+from tests.chaos import queues
+from tests.chaos.same_tick import Door, Getters, Putters, StreamGetters, Trial
+from tests.loops import LOOPS, NATIVE
 
-@pytest.fixture(scope="module")
-def chaos() -> ModuleType:
-    path = Path(__file__).parent.parent / "chaos" / "queues.py"
-    spec = importlib.util.spec_from_file_location("penstock_chaos_queues", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+
+def trial(loop: str, door: type[Door], seed: int) -> Trial:
+    trial = Trial(door, random.Random(seed))
+    backend, options = LOOPS[loop]
+    anyio.run(trial.main, backend=backend, backend_options=options)
+    return trial
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nothing_is_lost_or_doubled(chaos, seed):
-    assert chaos.run(seed, 3.0) > 0
+def test_nothing_is_lost_or_doubled(seed):
+    assert queues.run(seed, 2.0) > 0
+
+
+@pytest.mark.parametrize("door", [Getters, Putters])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_cancellation_in_the_same_tick_loses_and_doubles_nothing(loop, door):
+    operations = sum(trial(loop, door, seed).check(f"seed {seed}") for seed in range(10))
+    assert operations > 2000
+
+
+@pytest.mark.parametrize("loop", NATIVE)
+def test_the_same_trial_shows_the_loss_where_items_are_handed_over(loop):
+    found = trial(loop, StreamGetters, 1)
+    assert len(found.lost()) > 5
+    with pytest.raises(AssertionError, match="here: lost"):
+        found.check("here")

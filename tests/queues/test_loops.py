@@ -6,24 +6,25 @@ import asyncio
 import gc
 import threading
 import warnings
+from functools import partial
 
 import anyio
 import pytest
-import uvloop
 
 from penstock import Queue
 from penstock._loops import current_hub
+from tests.loops import LOOPS, NATIVE
 
 RUNS = {
-    "asyncio": anyio.run,
-    "uvloop": lambda main: anyio.run(main, backend_options={"loop_factory": uvloop.new_event_loop}),
-    "trio": lambda main: anyio.run(main, backend="trio"),
+    name: partial(anyio.run, backend=backend, backend_options=options)
+    for name, (backend, options) in LOOPS.items()
 }
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=NATIVE)
 def new_loop(request):
-    return asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
+    _, options = LOOPS[request.param]
+    return options.get("loop_factory", asyncio.new_event_loop)
 
 
 def test_threads_and_three_loops_share_one_queue(thread):
