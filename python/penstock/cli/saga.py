@@ -6,6 +6,7 @@ import argparse
 import getpass
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -85,15 +86,15 @@ def _list(arguments: argparse.Namespace) -> int:
     for each in found:
         error = "" if each.error is None else f"  {_line(each.error)}"
         print(f"{_moment(each.started_at)}  {each.state:<12}  {each.name}  {each.key}{error}")
-    total = ", ".join(f"{n:,} {state}" for name, state, n in counted if _is_asked(arguments, name))
-    print(f"in all: {total or 'none'}", file=sys.stderr)
+    total: Counter[str] = Counter()
+    for name, state, n in counted:
+        if arguments.saga is None or arguments.saga == name:
+            total[state] += n
+    said = ", ".join(f"{n:,} {state}" for state, n in total.items())
+    print(f"in all: {said or 'none'}", file=sys.stderr)
     if more is not None:
         print(f"more: --after {more}", file=sys.stderr)
     return 0
-
-
-def _is_asked(arguments: argparse.Namespace, name: str) -> bool:
-    return arguments.saga is None or arguments.saga == name
 
 
 def _show(arguments: argparse.Namespace) -> int:
