@@ -44,6 +44,7 @@ class Faults:
         connection.faults = self
         return connection
 
+
 def failure(code, text):
     error = sqlite3.OperationalError(text)
     error.sqlite_errorcode = code

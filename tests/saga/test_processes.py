@@ -24,9 +24,7 @@ from penstock.errors import Misuse
 
 LEASE = 0.5
 
-POINTS = [
-    f"{where} {name}" for name in "abc" for where in ("before", "between", "inside", "after")
-]
+POINTS = [f"{where} {name}" for name in "abc" for where in ("before", "between", "inside", "after")]
 BACK = [f"{where} undo-{name}" for name in "ba" for where in ("before", "inside", "after")]
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # processes choose for themselves
 
@@ -52,7 +50,9 @@ def launch(forking, file, tmp_path):
 
     def launch(point, lease, *context):
         count = len(children)
-        print(json.dumps([file, str(ledger), point, lease, *context]), file=forking.stdin, flush=True)
+        print(
+            json.dumps([file, str(ledger), point, lease, *context]), file=forking.stdin, flush=True
+        )
         children.append(int(forking.stdout.readline()))
         while not (ledger.exists() and said(ledger, "ready", "died") > count):
             time.sleep(0.005)

@@ -142,18 +142,14 @@ class GroupCommit:
         place = self._prepared(write)
         await self._hand_over(write)
         interruption = None
-        while True:
+        while not write.is_done:
             try:
                 await place.wait()
             except BaseException as error:  # noqa: BLE001 (raised below)
                 interruption = error
-            if write.is_done:
-                break
-            # A place is slept on once. Who sets the sleeper looks at `is_done` afterwards, the
-            # writer does so the other way round: one of them sees the other.
-            write.sleeper = place = current_hub().place()
-            if write.is_done:
-                break
+                # A place is slept on once. Who sets the sleeper looks at `is_done` afterwards, the
+                # writer does so the other way round: one of them sees the other.
+                write.sleeper = place = current_hub().place()
         if interruption is not None:
             raise interruption
         return write.outcome()

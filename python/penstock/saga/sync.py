@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
@@ -16,7 +16,7 @@ from penstock.errors import Closed, Misuse
 
 from .definition import Saga
 from .handle import SagaHandle
-from .inspection import SagaRecord
+from .inspection import SagaRecord, SagaStep
 from .outcome import Outcome
 from .transaction import Transaction
 
@@ -100,6 +100,26 @@ class SyncSagaStore:
             return await self._store.list(saga=saga, state=state, limit=limit, after=after)
 
         return self._call(listed)
+
+    def get(self, saga: str, key: str) -> SagaRecord | None:
+        """As `SagaStore.get`."""
+
+        async def get() -> SagaRecord | None:
+            return await self._store.get(saga, key)
+
+        return self._call(get)
+
+    def history(self, saga: str, key: str) -> Sequence[SagaStep]:
+        """As `SagaStore.history`."""
+
+        async def history() -> Sequence[SagaStep]:
+            return await self._store.history(saga, key)
+
+        return self._call(history)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """As `SagaStore.counts`."""
+        return self._call(self._store.counts)
 
     def resume(self, saga: str, key: str, *, by: str = "resume") -> bool:
         """As `SagaStore.resume`."""

@@ -271,7 +271,7 @@ def _guarded(connection: sqlite3.Connection, work: Callable[[Transaction], Any])
                 "a function given to transact() ended the transaction that it shares with others",
                 hint="returning from it commits, raising undoes",
             )
-    except BaseException as error:  # noqa: BLE001 (it is its caller's, even SystemExit)
+    except BaseException as error:  # It is its caller's, even SystemExit.
         if not connection.in_transaction or _is_the_store_s(error):
             raise  # What the others of this flush have written is gone, too: run them anew.
         connection.execute("ROLLBACK TO transact")

@@ -208,8 +208,10 @@ class SqliteSession:
         return True
 
     def _has_written(self, changes: int) -> bool:
-        """Whether there is anything to commit. A claim that found nothing must not wake others,
-        whose own would wake us again."""
+        """Whether there is anything to commit.
+
+        A claim that found nothing must not wake others, whose own would wake us again.
+        """
         connection = self.connection
         if connection.total_changes != changes:
             return True

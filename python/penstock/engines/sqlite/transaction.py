@@ -38,7 +38,7 @@ class _Cursor(sqlite3.Cursor):
     transaction: Transaction
 
     @property
-    def connection(self) -> NoReturn:  # type: ignore[override]
+    def connection(self) -> NoReturn:
         raise Misuse("the connection of a transaction that others share", hint=_ENDING)
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
