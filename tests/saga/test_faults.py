@@ -354,9 +354,11 @@ async def test_another_process_that_holds_the_lock(opened, file, path, caplog):
 
 
 async def test_who_waits_for_another_stores_saga_while_the_file_fails(opened, faults, file):
-    booking, gate, ran = gated()
+    block, gate, ran = gated()
     elsewhere, go = threading.Event(), threading.Event()
-    same = Saga("book")
+    booking, same = Saga("trip"), Saga("trip")
+    for name in "ab":
+        booking.add_step(name, lambda context: None)
 
     @same.step(name="a")
     async def waits(context):
@@ -371,7 +373,10 @@ async def test_who_waits_for_another_stores_saga_while_the_file_fails(opened, fa
             await store.start(same, 1, key="k")
             await store.recover()
 
-    async with opened(booking) as store:
+    async with opened(booking, block, concurrency=1) as store:
+        await store.start(block, 1)
+        while not ran:  # its only place is taken now
+            await anyio.lowlevel.checkpoint()
         thread = threading.Thread(target=anyio.run, args=(other,), daemon=True)
         thread.start()
         await anyio.to_thread.run_sync(elsewhere.wait)
@@ -390,4 +395,5 @@ async def test_who_waits_for_another_stores_saga_while_the_file_fails(opened, fa
             faults.is_broken = False
             go.set()
         assert done[0].results["a"] == "there"
+        gate.set()
         await anyio.to_thread.run_sync(thread.join)
