@@ -184,8 +184,10 @@ class Round:
             [
                 sys.executable,
                 "-c",
-                "import logging, anyio; from tests.chaos.saga import work; logging.disable();"
-                f"anyio.run(work, *{arguments!r}, backend={backend!r})",
+                (
+                    "import logging, anyio; from tests.chaos.saga import work; logging.disable();"
+                    f"anyio.run(work, *{arguments!r}, backend={backend!r})"
+                ),
             ],
             cwd=Path(__file__).parents[2],
         )

@@ -1,4 +1,4 @@
-"""A saga whose processes kill themselves at named points. Run as a program, it forks such processes.
+"""A saga whose processes kill themselves at named points. As a program, it forks such processes.
 
 `python -m tests.saga.points` reads lines of JSON, [url, ledger, point, lease] or the same with a
 context to start saga k with; for each it forks a process and prints its pid. It has opened nothing
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -31,7 +32,7 @@ class Ledger:
 
     def at(self, here):
         """Dies here, if this is the point, and nobody has died at it before."""
-        if here == self.point and f"died at {here}" not in open(self.path).read():
+        if here == self.point and f"died at {here}" not in Path(self.path).read_text():
             self.note(f"died at {here}")
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -91,7 +92,8 @@ def main():
         child = os.fork()
         if not child:
             anyio.run(live, *json.loads(line))
-        print(child, flush=True)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

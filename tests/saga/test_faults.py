@@ -17,14 +17,15 @@ import pytest
 
 from penstock import Saga, SagaStore, saga
 from penstock._durable.engines import Address
+from penstock._durable.errors import OutcomeUnknown
 from penstock.engines.sqlite import (
     DatabaseFull,
     DatabaseLocked,
     DatabaseReadOnly,
     SchemaTooNew,
 )
-from penstock._durable.errors import OutcomeUnknown
 from penstock.errors import EngineError
+from tests.saga.pacing import when
 
 
 class Faults:
@@ -116,8 +117,7 @@ async def test_a_store_that_works_again(opened, faults, caplog):
             await anyio.lowlevel.checkpoint()
         faults.is_broken = True
         gate.set()
-        while "goes on trying to write" not in caplog.text:
-            await anyio.sleep(0.001)
+        await when(lambda: "goes on trying to write" in caplog.text)
         with pytest.raises(EngineError):
             await store.start(booking, 2)
         faults.is_broken = False
@@ -142,7 +142,7 @@ async def test_a_store_that_fails_for_longer_than_its_patience(opened, faults, l
     async with opened(booking) as store:
         await store.recover()
         while (await store.counts()) != {"book": {"completed": 1}}:
-            await anyio.sleep(0.01)
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_an_idle_store_that_fails(opened, faults):
@@ -333,9 +333,8 @@ async def test_another_process_that_holds_the_lock(opened, file, path, caplog):
     )
     async with opened(booking) as store:
         handle = await store.start(booking, 1)
-        while not ran:
-            await anyio.lowlevel.checkpoint()
-        with subprocess.Popen(
+        await when(lambda: ran)
+        with subprocess.Popen(  # noqa: ASYNC220 (it begins at once)
             [sys.executable, "-c", program, str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -345,8 +344,7 @@ async def test_another_process_that_holds_the_lock(opened, file, path, caplog):
             with pytest.raises(DatabaseLocked, match=f"process {holder.pid} kept it locked"):
                 await store.start(booking, 2)
             gate.set()
-            while "goes on trying to write" not in caplog.text:
-                await anyio.sleep(0.001)
+            await when(lambda: "goes on trying to write" in caplog.text)
             holder.stdin.close()
         assert (await handle.outcome()).state == "completed"
         assert store.health()

@@ -270,7 +270,7 @@ async def test_a_result_that_cannot_be_stored_fails_the_step_which_is_undone(tra
         return threading.Lock()
 
     booking.add_step("reserve", reserve, compensate=trace.undo("reserve"))
-    with pytest.raises(Misuse, match="step 'reserve' returned a .*lock that cannot be stored"):
+    with pytest.raises(Misuse, match=r"step 'reserve' returned a .*lock that cannot be stored"):
         await booking.run({})
     assert trace.lines == ["undo reserve"]
 

@@ -38,7 +38,7 @@ def plans(draw):
 def reference(plan, interrupted=()):
     """State and history: (step, phase, attempt, how it ended). Steps whose attempt was cut off may
     have happened then."""
-    history, number, unsure = [], 0, False
+    history, failed, unsure = [], 0, False
 
     def attempts(step, phase):
         """Whether it was done in the end, and whether an attempt may have been."""
@@ -51,15 +51,15 @@ def reference(plan, interrupted=()):
                 return done, unsure
         return False, unsure
 
-    for number, step in enumerate(plan):
+    for failed, step in enumerate(plan):  # noqa: B007 (used below)
         done, unsure = attempts(step, "do")
         if not done:
             break
     else:
         return "completed", history
-    if any(step["pivot"] for step in plan[:number]):
+    if any(step["pivot"] for step in plan[:failed]):
         return "parked", history
-    for step in reversed(plan[: number + 1 if unsure else number]):
+    for step in reversed(plan[: failed + 1 if unsure else failed]):
         if step["undo"] is not None and not attempts(step, "undo")[0]:
             return "parked", history
     return "compensated", history

@@ -21,6 +21,7 @@ import pytest
 
 from penstock import Saga, SagaStore
 from penstock.errors import Misuse
+from tests.saga.pacing import when
 
 LEASE = 0.5
 
@@ -77,13 +78,9 @@ async def ended(path, state):
     began = time.monotonic()
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        while True:
-            found = connection.execute(
-                "SELECT state, owner FROM penstock_saga WHERE key = 'k'"
-            ).fetchone()
-            if found == (state, None):
-                return time.monotonic() - began
-            await anyio.sleep(0.01)
+        query = "SELECT state, owner FROM penstock_saga WHERE key = 'k'"
+        await when(lambda: connection.execute(query).fetchone() == (state, None))
+        return time.monotonic() - began
     finally:
         connection.close()
 
@@ -105,8 +102,7 @@ async def test_killed_at_any_point_another_process_ends_it(path, launch, context
     ledger = launch(point, LEASE, context)
     goes_on = context == "goes on"
     with anyio.fail_after(40):
-        while not said(ledger, "died"):
-            await anyio.sleep(0.005)
+        await when(lambda: said(ledger, "died"))
         await ended(path, "completed" if goes_on else "compensated")
     done, undone = (["a", "b", "c"], []) if goes_on else (["a", "b"], ["undo-b", "undo-a"])
     assert effects(path) == done + undone, "each exactly once, and in order"
@@ -125,8 +121,7 @@ async def test_killed_at_any_point_another_process_ends_it(path, launch, context
 async def test_an_idle_process_takes_over_within_the_lease_and_a_second(path, launch):
     launch("before b", 2.0)
     ledger = launch("before b", 2.0, "goes on")
-    while not said(ledger, "died"):
-        await anyio.sleep(0.005)
+    await when(lambda: said(ledger, "died"))
     assert await ended(path, "completed") < 2.0 + 1.0
 
 
@@ -204,8 +199,7 @@ async def test_a_zombie_changes_nothing_and_goes_on_as_another(file, path, start
     assert await line_of(zombie) == "stopping"
     async with SagaStore.open(file, sagas=[booking], lease=0.6) as store:
         with anyio.fail_after(30):
-            while not fences:
-                await anyio.sleep(0.01)
+            await when(lambda: fences)
         if how == "stop":
             zombie.send_signal(signal.SIGCONT)
         else:

@@ -121,7 +121,7 @@ async def test_draining_runs_to_the_end_what_runs(file):
     waiting.saga.add_step("c", c)
     waiting.saga.add_step("d", d)
     waiting.waits = False
-    async with anyio.create_task_group() as group:
+    async with anyio.create_task_group() as group:  # noqa: SIM117 (the outer one waits last)
         async with SagaStore.open(file, sagas=[waiting.saga]) as store:
             handle = await store.start(waiting.saga, 1, key="k")
             await waiting.begun.wait()

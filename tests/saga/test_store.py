@@ -287,12 +287,12 @@ async def test_a_store_that_is_closed(url):
     for call in (
         lambda: store.start(booking, 1),
         lambda: store.run(booking, 1),
-        lambda: store.list(),
+        store.list,
         lambda: store.get("book", "k"),
         lambda: store.history("book", "k"),
         lambda: store.resume("book", "k"),
-        lambda: store.counts(),
-        lambda: store.recover(),
+        store.counts,
+        store.recover,
         lambda: store.transact(lambda transaction: 1),
     ):
         with pytest.raises(Closed):

@@ -56,7 +56,7 @@ def test_all_of_it(url):
 def test_many_threads(url):
     booking, _ = booking_of()
     with SagaStore.open(url, sagas=[booking]).sync as sagas, ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(lambda number: sagas.run(booking, number, key=str(number)), [1, 2, 2, 1] * 5))  # fmt: skip
+        outcomes = pool.map(lambda n: sagas.run(booking, n, key=str(n)), [1, 2, 2, 1] * 5)
         assert [each.results["double"] for each in outcomes] == [2, 4, 4, 2] * 5
         assert sagas.counts() == {"book": {"completed": 2}}
 
