@@ -103,7 +103,13 @@ class Runner:
             or self._is_draining.is_set()
             or self.lease.is_lost
             or self.held >= self._store.concurrency
+            or self._has_backlog  # Those come first.
         )
+
+    def leave(self) -> None:
+        """A saga was started for whoever claims it: here, as soon as there is room."""
+        self._has_backlog = self._look = True
+        self._wake()
 
     @property
     def is_idle(self) -> bool:

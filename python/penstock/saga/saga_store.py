@@ -282,6 +282,8 @@ class SagaStore:
                 started = await runner.start(saga, new)
             else:
                 started = await engine.writer.run(engine.start(new, None), stands=True)
+                if runner is not None:
+                    runner.leave()
         if not started.is_new and started.input != new.input:
             raise Conflict(
                 f"saga {saga.name!r}: key {key!r} was started with another context",

@@ -206,7 +206,9 @@ class SagaEngine(Protocol):
 
     writer: Writer
     topic: str
-    """What listeners are told of: something may be there to claim, or has ended."""
+    """What listeners are told of when something may be there to claim."""
+    topic_of_ends: str
+    """The same when one has ended: apart, since every end would have its own process claim."""
 
     def start(self, new: NewSaga, owner: Owner | None) -> Write[Started]: ...
     def change(self, change: Change) -> Write[bool]: ...

@@ -132,7 +132,7 @@ class Waiting:
     # -- the task that looks -------------------------------------------------------------------
 
     async def run(self) -> None:
-        writer, topic = self._engine.writer, self._engine.topic
+        writer, topic = self._engine.writer, self._engine.topic_of_ends
         writer.listen(topic, self._announce)
         pause = _AT_LEAST
         try:

@@ -50,6 +50,7 @@ class SqliteSagas:
 
     migrations = sql.MIGRATIONS
     topic = "sagas"
+    topic_of_ends = "ends of sagas"
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
@@ -117,7 +118,7 @@ class SqliteSagas:
 
     def _told(self, change: Change) -> str | None:
         """The topic, if somebody elsewhere may wait for this end."""
-        return None if _goes_on(change) else self.topic
+        return None if _goes_on(change) else self.topic_of_ends
 
 
 def _size(change: Change) -> int:
