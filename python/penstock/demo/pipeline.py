@@ -167,7 +167,7 @@ async def _rebook(
         root=None if settings.desk is None else os.getppid(),
     )
     done = await operate(order, schedule, show)
-    check = await anyio.to_thread.run_sync(checked, order, lost)
+    check = await checked(order, lost)
     return summarise(order, schedule, done, check)
 
 

@@ -183,10 +183,15 @@ async def _watch(steps: Steps, ledger: Path) -> None:
 async def _listen_for_sigterm(
     *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            raise Terminated
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                raise Terminated
+    finally:
+        # On asyncio the receiver leaves the default behind, whatever was there before.
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
