@@ -106,7 +106,7 @@ class Desk:
             raise DemoError(*said["failure"])
 
     def _keep(self) -> None:
-        """Open it again whenever it ends unasked."""
+        """Open it again whenever it ends unasked; that it never will is told once."""
         pause = _SOON
         while not self._is_ending.is_set():
             process = self._process
@@ -119,9 +119,10 @@ class Desk:
             try:
                 self._open()
             except (DemoError, OSError) as error:
-                if pause == _SOON and not self._is_ending.is_set():
-                    print(error, file=sys.stderr, flush=True)
                 pause = min(_LATE, pause * 2)
+                # One that was killed while it opened has failed, too, but for the first time.
+                if pause == _SOON * 4 and not self._is_ending.is_set():
+                    print(error, file=sys.stderr, flush=True)
             else:
                 pause = _SOON
 
