@@ -7,6 +7,7 @@ it; what only the last one saw comes from `Operated`.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
 from collections import Counter
@@ -100,7 +101,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     """To be read only. Nobody writes any more, and a reader of a WAL would leave files behind."""
     wal = path.with_name(f"{path.name}-wal")
     immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro{immutable}", uri=True)
+    return sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro{immutable}", uri=True)
 
 
 def _steps(rows: Iterable[tuple[str, float]]) -> tuple[Stage, ...]:
