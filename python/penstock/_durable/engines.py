@@ -22,7 +22,10 @@ class Address:
             known = ", ".join(f"{scheme}://" for scheme in sorted(_ENGINES))
             raise Misuse(f"no engine for {url!r}", hint=f"there are {known}")
         if parts.query or parts.fragment:
-            raise Misuse(f"{url!r}: a store's URL has no options behind its path", hint=_HINT)
+            raise Misuse(
+                f"{url!r}: a store's URL has no options behind its path",
+                hint="in a file's name, write ? as %3F, # as %23 and % as %25",
+            )
         self.url = url
         self.scheme = parts.scheme
         self.path: str | None = None
@@ -36,7 +39,8 @@ class Address:
         if parts.netloc or not parts.path.removeprefix("/"):
             raise Misuse(f"{url!r} names no file", hint=_HINT)
         # As in SQLAlchemy: three slashes and a relative path, four for one from the root.
-        self.path = unquote(parts.path.removeprefix("/"))
+        # Escapes may stand for bytes that are no text, as a file's name may have them.
+        self.path = unquote(parts.path.removeprefix("/"), errors="surrogateescape")
 
     def open(self, room: str, **options: Any) -> Any:
         """The engine's store for `room`, opened. Blocks; raises EngineError."""

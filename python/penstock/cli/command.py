@@ -50,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not line:
         print(_overview())
         return 0
-    parser = _parser(line)
-    chosen = parser.parse_args(line)
-    run: Callable[[argparse.Namespace], int] | None = getattr(chosen, "run", None)
-    if run is None:
-        parser.error("no command given")
     try:
+        parser = _parser(line)
+        chosen = parser.parse_args(line)
+        run: Callable[[argparse.Namespace], int] | None = getattr(chosen, "run", None)
+        if run is None:
+            parser.error("no command given")
         code = run(chosen)
         sys.stdout.flush()
     except KeyboardInterrupt:

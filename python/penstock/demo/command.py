@@ -21,6 +21,7 @@ from pathlib import Path
 from penstock.errors import PenstockError
 
 from .failures import DemoError, require_packages
+from .stopping import sigterm_as_interrupt
 from .supervisor import Plan, die_with_supervisor, supervise
 
 __all__ = ("add_arguments", "main")
@@ -92,20 +93,17 @@ def main(arguments: argparse.Namespace) -> int:
     0: it went through; 1: the ledger does not balance, with the first differences on stderr; 2: it
     could not be done, with one line on stderr; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    try:
-        return _run(arguments)
-    except BrokenPipeError:
-        raise  # whoever reads stdout has gone; not a failure of the run
-    except (DemoError, PenstockError, OSError) as error:
-        print(_line(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "penstock demo: interrupted: stopped before its end "
-            "hint: run it again, it starts afresh",
-            file=sys.stderr,
-        )
-        return 130
+    with sigterm_as_interrupt() as stop:
+        try:
+            return _run(arguments)
+        except BrokenPipeError:
+            raise  # whoever reads stdout has gone; not a failure of the run
+        except (DemoError, PenstockError, OSError) as error:
+            print(_line(error), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(_stopped(arguments, stop.reason, "stopped before its end"), file=sys.stderr)
+            return stop.code
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -153,10 +151,8 @@ def _run(arguments: argparse.Namespace) -> int:
             )
             run = work_through(settings, show)
     except Terminated:
-        kept = arguments.database is not None
-        hint = "run it again, it goes on" if kept else "--database keeps what is done"
-        print(f"penstock demo: stopped by SIGTERM: all is drained hint: {hint}", file=sys.stderr)
-        return 143
+        print(_stopped(arguments, "stopped by SIGTERM", "all is drained"), file=sys.stderr)
+        return 128 + signal.SIGTERM
     with Output(arguments.report) as file:
         file.write(page(run))
     if arguments.json:
@@ -175,8 +171,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1
 
 
+def _stopped(arguments: argparse.Namespace, reason: str, state: str) -> str:
+    kept = arguments.database is not None
+    then = "it goes on" if kept else "it starts afresh; --database keeps what is done"
+    return f"penstock demo: {reason}: {state} hint: run it again, {then}"
+
+
 def _supervise(arguments: argparse.Namespace) -> int:
+    from .rebooking.lock import Lock
+
     with _database(arguments.database) as database:
+        with Lock(database):
+            pass  # Whoever has it has a refund desk on the ledger, too: say now whose it is.
         return supervise(
             Plan(
                 command=_command(arguments, database),
@@ -205,12 +211,11 @@ def _desk(database: Path, seed: int) -> Iterator[list[str]]:
 
 def _command(arguments: argparse.Namespace, database: Path) -> list[str]:
     """The command line of a working process: this one, with what the supervisor adds."""
-    command = [sys.executable, "-m", "penstock", "demo", "--database", str(database)]
-    command += ["--seed", str(arguments.seed)]
-    for option in ("data", "report", "quarantine", "workers"):
+    command = [sys.executable, "-m", "penstock", "demo", f"--database={database}"]
+    for option in ("seed", "data", "report", "quarantine", "workers"):
         value = getattr(arguments, option)
         if value is not None:
-            command += [f"--{option}", str(value)]
+            command.append(f"--{option}={value}")
     return command + [f"--{name}" for name in ("quiet", "json") if getattr(arguments, name)]
 
 
@@ -227,7 +232,7 @@ def _database(path: Path | None) -> Iterator[Path]:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Let Ctrl-C wait: inside numpy's import it comes out as a RuntimeError, not as itself."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

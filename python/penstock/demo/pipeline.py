@@ -26,6 +26,7 @@ from .batches import BATCH_ROWS, BLOCK_LINES, join
 from .data import read_airlines, read_planes, read_reference
 from .failures import DemoError
 from .findings import find
+from .lost_workers import run_again
 from .numbers import Numbers
 from .parse import Parser
 from .progress import Show
@@ -88,7 +89,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
         parser = Parser(str(settings.source), quarantine.add)
         pool = WorkerPool(settings.workers, preload=("penstock.demo.analysis",), name="demo")
         collector = Collector(read_planes())
-        in_worker = partial(pool.run, partial(analyse, reference=read_reference()))
+        in_worker = partial(run_again, pool, partial(analyse, reference=read_reference()))
         stream = (
             Stream.from_file(settings.source)
             .lines(encoding="utf-8-sig", on_error=partial(_lose, parser))
@@ -166,7 +167,7 @@ async def _rebook(
         root=None if settings.desk is None else os.getppid(),
     )
     done = await operate(order, schedule, show)
-    check = await anyio.to_thread.run_sync(checked, order, lost)
+    check = await checked(order, lost)
     return summarise(order, schedule, done, check)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import sqlite3
@@ -13,13 +14,16 @@ import subprocess
 import sys
 import time
 import zipfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from penstock.demo.data import flights_file
 from penstock.demo.memory import descendants
+
+# Each of them runs a whole demo or two.
+pytestmark = pytest.mark.timeout(600)
 
 _SAGAS = "SELECT count(*) FROM penstock_saga WHERE state IN ('completed', 'compensated')"
 
@@ -57,6 +61,21 @@ def february(tmp_path_factory) -> Path:
             writer.writerow(next(rows))
             writer.writerows(row for row in rows if row[1] == "2")
     return path
+
+
+@pytest.fixture
+def few(tmp_path, february):
+    """Makes a file of the first `days` of February; `change` is given its rows, header first."""
+
+    def make(days, change=lambda rows: rows):
+        with february.open(newline="") as file:
+            head, *rows = csv.reader(file)
+        path = tmp_path / "few.csv"
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(change([head, *(r for r in rows if int(r[2]) <= days)]))
+        return path
+
+    return make
 
 
 class Finished:
@@ -99,6 +118,12 @@ def test_every_cancelled_flight_is_settled(undisturbed):
     assert not run.stderr
 
 
+def test_only_these_files_are_left(undisturbed):
+    folder, _ = undisturbed
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["report.html", "x.db", "x.db.refunds.jsonl"]
+
+
 def test_a_case_is_one_trace_from_the_stream_to_the_consumer(undisturbed):
     _, run = undisturbed
     names = [span["name"] for span in run.figures["slowest"]["spans"]]
@@ -121,12 +146,58 @@ def test_a_killed_run_comes_to_the_same_outcomes(tmp_path, february, undisturbed
     assert not list(descendants(os.getpid()))
 
 
+def test_a_finished_run_may_be_run_and_killed_again(finished, february, undisturbed):
+    _, calm = undisturbed
+    run = finish(finished, "--data", february, "--kill-after", "0.5")
+    assert run.figures["check"]["is_balanced"]
+    assert run.outcomes == calm.outcomes
+
+
 def test_another_seed_comes_to_other_outcomes(tmp_path, february, undisturbed):
     _, calm = undisturbed
     run = finish(tmp_path, "--data", february, "--seed", "1")
     assert run.figures["check"]["is_balanced"]
     assert run.figures["seed"] == 1
     assert run.outcomes != calm.outcomes
+
+
+# -- files as people have them -------------------------------------------------------------------
+
+
+def twice(rows):
+    return rows + rows[1:]
+
+
+def cancelled_alone(rows):
+    return [rows[0], *(row for row in rows[1:] if row[3] == "NA")]
+
+
+def spoilt(rows):
+    return [
+        rows[0],
+        *(
+            row[:5] if n % 11 == 3 else ["2013", "13", *row[2:]] if n % 7 == 0 else row
+            for n, row in enumerate(rows[1:])
+        ),
+    ]
+
+
+@pytest.mark.parametrize("change", [twice, cancelled_alone, spoilt])
+def test_a_file_that_is_odd_balances(tmp_path, few, change):
+    run = finish(tmp_path, "--data", few(4, change))
+    assert run.figures["check"]["is_balanced"]
+    assert run.figures["refused"]
+    assert bool(run.figures["confirmed"]) == (change is not cancelled_alone)
+    assert (tmp_path / "quarantine.csv").exists() == (change is spoilt)
+
+
+def test_without_cancelled_flights_there_is_no_second_half(tmp_path, few):
+    path = few(2, lambda rows: [row for row in rows if row[3] != "NA"])
+    done = demo(tmp_path, "--data", path, "--json", "--database", "x.db", "--kill-after", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rebookings"] is None
+    assert "the kill never came" in done.stderr
+    assert not (tmp_path / "x.db").exists()
 
 
 # -- the check turns red ----------------------------------------------------------------------
@@ -233,6 +304,15 @@ def test_a_database_of_another_seed_is_told(finished, february):
     assert_refused(done, "seed 2013")
 
 
+@pytest.mark.parametrize("name", ["a b#c?d%41'\".db", "-x\n.db"])
+def test_any_name_will_do(tmp_path, few, name):
+    done = demo(tmp_path, "--data", few(7), f"--database={name}", "--kill-after=0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rebookings"]["confirmed"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"few.csv", "report.html", name, f"{name}.refunds.jsonl"}
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path, february):
     done = demo(tmp_path, "--data", february, "--database", tmp_path / "no" / "x.db")
     assert_refused(done, tmp_path / "no")
@@ -277,6 +357,75 @@ def test_two_demos_on_one_file_are_told(tmp_path, february, under_way):
     done = demo(tmp_path, "--data", february, "--database", "x.db", "--report", "other.html")
     assert_refused(done, "x.db", under_way.pid)
     assert not (tmp_path / "other.html").exists()
+
+
+def test_a_supervisor_on_the_same_file_is_told(tmp_path, february, under_way):
+    arguments = ("--data", february, "--database", "x.db", "--kill-after", "0.9")
+    assert_refused(demo(tmp_path, *arguments), "x.db", under_way.pid)
+
+
+def children(pid: int, word: str) -> list[int]:
+    """What the process has started and has the word in its command line."""
+    found = []
+    for child in descendants(pid):
+        try:
+            line = Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if word.encode() in line:
+            found.append(child)
+    return found
+
+
+def test_a_refund_desk_that_is_killed_is_opened_again(tmp_path, under_way, undisturbed):
+    desks = set()
+    for _ in range(2):
+        while not (new := set(children(under_way.pid, "rebooking.desk")) - desks):
+            time.sleep(0.02)
+        for pid in new:
+            os.kill(pid, signal.SIGKILL)
+        desks |= new
+    _, stderr = under_way.communicate()
+    assert (under_way.returncode, stderr) == (0, "")
+    with closing(sqlite3.connect(tmp_path / "x.db")) as database:
+        rows = database.execute(
+            "SELECT case_key, outcome, reason, party, refund FROM rebooking ORDER BY case_key"
+        ).fetchall()
+    _, calm = undisturbed
+    assert rows == calm.outcomes
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["the file is read", "the ledger is checked"])
+def test_stopped_at_other_moments_it_takes_everything_along(tmp_path, february, moment, number):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    word = "demo.check" if moment == "the ledger is checked" else "sys.path[:]"  # a worker
+    process = subprocess.Popen(
+        command("--data", february),
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        while not children(process.pid, word):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        started = []
+        for pid in descendants(process.pid):
+            with suppress(ProcessLookupError):
+                started.append(os.pidfd_open(pid))
+        process.send_signal(number)
+        _, stderr = process.communicate()
+    assert process.returncode == 128 + number, stderr
+    [line] = stderr.splitlines()
+    assert " hint: " in line
+    for fd in started:
+        with open(fd, closefd=True):
+            assert select.select([fd], [], [], 30)[0], "something that it started is still there"
+    assert list(temporary.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [temporary]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -3,8 +3,11 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -69,6 +72,48 @@ def test_it_opens_again_at_the_same_place(path):
         assert place.is_socket()
     finally:
         desk.stop()
+
+
+def test_it_is_opened_again_whenever_it_dies(path):
+    desk = Desk(path, 2013)
+    desk.start()
+    try:
+        place = desk.socket
+        for _ in range(2):
+            pid = desk.pid
+            os.kill(pid, signal.SIGKILL)
+            assert has_ended(pid)
+            while desk.pid == pid or not answers(place):
+                time.sleep(0.01)
+        pid = desk.pid
+    finally:
+        desk.stop()
+    assert has_ended(pid)
+    assert not place.parent.exists()
+
+
+def test_that_it_cannot_be_opened_again_is_told_once(path, capfd):
+    desk = Desk(path, 2013)
+    desk.start()
+    try:
+        pid = desk.pid
+        os.kill(pid, signal.SIGKILL)
+        assert has_ended(pid)
+        path.write_text("flights\n")
+        said = ""
+        while not said:
+            time.sleep(0.01)
+            said += capfd.readouterr().err
+        time.sleep(0.3)
+    finally:
+        desk.stop()
+    [line] = (said + capfd.readouterr().err).splitlines()
+    assert line.startswith(f"penstock demo: {path}: line 1 is no line of a refund ledger")
+
+
+def answers(place):
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        return connection.connect_ex(os.fspath(place)) == 0
 
 
 def test_a_desk_that_cannot_open_is_an_error_and_leaves_nothing(path, monkeypatch, tmp_path):

@@ -35,10 +35,6 @@ class Case(NamedTuple):
     paid: int
 
     @property
-    def is_confirmed(self) -> bool:
-        return not self.reason
-
-    @property
     def outcome(self) -> str:
         return "refused" if self.reason else "confirmed"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from penstock.demo.lost_workers import run_again
 from penstock.saga import Saga, SagaState, SagaStore
 from penstock.streams import Stream
 from penstock.workers import WorkerPool
@@ -75,7 +76,7 @@ class Cases:
         began = self._begun[key] = time.perf_counter()
         with tracer.span("rebook", {"flight": key, "route": route.name}) as span:
             packed = self._schedule.packed(route, place)
-            plan = await self._pool.run(plan_case, self._seed, packed)
+            plan = await run_again(self._pool, plan_case, self._seed, packed)
             handle = await self._store.start(self._saga, plan, key=key)
             outcome = await handle.outcome()
             span.set_attribute("outcome", outcome.state.value)

@@ -7,6 +7,7 @@ and the cases that were not begun are begun.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -95,7 +96,7 @@ async def operate(order: Order, schedule: Schedule, show: Callable[[Moment], Non
     Raises `DemoError` for a database of another run, EngineError for one that cannot be used,
     Terminated after SIGTERM.
     """
-    url = f"sqlite:///{quote(str(order.database.absolute()))}"
+    url = f"sqlite:///{quote(os.fsencode(order.database.absolute()))}"
     with _unwrapped():
         # Before anything recovers: this may be the file of another run.
         async with SagaStore.open(url, sagas=[]) as store:
@@ -183,10 +184,15 @@ async def _watch(steps: Steps, ledger: Path) -> None:
 async def _listen_for_sigterm(
     *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            raise Terminated
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                raise Terminated
+    finally:
+        # On asyncio the receiver leaves the default behind, whatever was there before.
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class Rebookings:
     taken_over: int
     """Sagas that another process ended than the one that began them; 0 without a kill."""
     steps: tuple[Stage, ...]
-    """Steps and compensations, per attempt; of the process that came to the end."""
+    """Steps and compensations, per attempt; of all processes that worked on it."""
     end_to_end: Stage | None
     """From the start of a saga to the notice of its event; None if nothing got so far."""
     events: int

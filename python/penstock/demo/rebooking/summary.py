@@ -7,8 +7,8 @@ it; what only the last one saw comes from `Operated`.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import numpy as np
 
 from penstock.demo.data import planes_file
@@ -100,7 +101,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     """To be read only. Nobody writes any more, and a reader of a WAL would leave files behind."""
     wal = path.with_name(f"{path.name}-wal")
     immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro{immutable}", uri=True)
+    return sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro{immutable}", uri=True)
 
 
 def _steps(rows: Iterable[tuple[str, float]]) -> tuple[Stage, ...]:
@@ -108,7 +109,7 @@ def _steps(rows: Iterable[tuple[str, float]]) -> tuple[Stage, ...]:
     for name, took in rows:
         seconds.setdefault(name, []).append(took)
     stages = []
-    for name in sorted(seconds, key=lambda each: (each not in _ORDER, _ORDER.index(each), each)):
+    for name in sorted(seconds, key=_ORDER.index):
         times = np.array(seconds[name])
         p50, p90, p99 = np.quantile(times, (0.5, 0.9, 0.99)).tolist()
         stages.append(Stage(name, "attempt", len(times), p50, p90, p99, float(times.max())))
@@ -137,19 +138,28 @@ def _refunds(path: Path) -> Refunds:
     )
 
 
-def checked(order: Order, quarantine: Path | None) -> LedgerCheck:
-    """Have the ledger check done, by a program of its own; about three seconds for the year."""
+async def checked(order: Order, quarantine: Path | None) -> LedgerCheck:
+    """Have the ledger check done, by a program of its own; about three seconds for the year.
+
+    Cancelled, it ends the program. Raises `DemoError` when there is no verdict.
+    """
     command = [
-        *(sys.executable, "-m", "penstock.demo.check", "--json", "--seed", str(order.seed)),
-        *("--data", str(order.source), "--planes", str(planes_file())),
-        *("--database", str(order.database), "--ledger", str(order.ledger)),
+        *(sys.executable, "-m", "penstock.demo.check", "--json", f"--seed={order.seed}"),
+        *(f"--data={order.source}", f"--planes={planes_file()}"),
+        *(f"--database={order.database}", f"--ledger={order.ledger}"),
     ]
     if quarantine is not None:
-        command += ["--quarantine", str(quarantine)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        command.append(f"--quarantine={quarantine}")
+    # A Ctrl-C at the terminal is for this process to pass on.
+    ran = await anyio.run_process(command, check=False, start_new_session=True)
     if ran.returncode not in {0, 1}:
-        what = ran.stderr.strip() or f"ended with {ran.returncode}"
-        raise DemoError("the ledger check", what, "see the line above; the files are still there")
+        said = ran.stderr.decode(errors="replace").strip().removeprefix("ledger check: ")
+        what, _, hint = said.partition(" hint: ")
+        raise DemoError(
+            "the ledger check",
+            what or f"ended with {ran.returncode}",
+            hint or "run it by hand: python -m penstock.demo.check --help",
+        )
     verdict: dict[str, Any] = json.loads(ran.stdout)
     differences = tuple(verdict["differences"])
     line = verdict["line"] if verdict["balances"] else "the ledger does not balance"
