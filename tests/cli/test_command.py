@@ -96,6 +96,39 @@ def test_ctrl_c_is_one_line_and_130(monkeypatch, capsys):
     assert capsys.readouterr().err == "penstock doctor: interrupted\n"
 
 
+# Ctrl-C comes while a module is imported.
+EARLY = """
+import runpy, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["penstock", "doctor"]
+runpy.run_module("penstock", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("penstock.cli", ""),
+        ("penstock.cli.doctor", "penstock doctor: interrupted\n"),
+        ("penstock.cli.doctor.command", "penstock doctor: interrupted\n"),
+    ],
+)
+def test_ctrl_c_while_it_is_loaded_shows_no_traceback(module, said):
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, said)
+
+
 def test_a_reader_that_has_gone_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)

@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # Of the working process below a supervisor.
     parser.add_argument("--desk", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--temporary", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
         "--json", action="store_true", help="print the closing figures as JSON on stdout"
@@ -172,7 +173,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _stopped(arguments: argparse.Namespace, reason: str, state: str) -> str:
-    kept = arguments.database is not None
+    kept = arguments.database is not None and not arguments.temporary
     then = "it goes on" if kept else "it starts afresh; --database keeps what is done"
     return f"penstock demo: {reason}: {state} hint: run it again, {then}"
 
@@ -216,7 +217,8 @@ def _command(arguments: argparse.Namespace, database: Path) -> list[str]:
         value = getattr(arguments, option)
         if value is not None:
             command.append(f"--{option}={value}")
-    return command + [f"--{name}" for name in ("quiet", "json") if getattr(arguments, name)]
+    command += [f"--{name}" for name in ("quiet", "json") if getattr(arguments, name)]
+    return command if arguments.database is not None else [*command, "--temporary"]
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Consumer(Background, Generic[T]):
         prefetch: int | None = None,
     ) -> None:
         super().__init__()
+        self.name = f"consumer of {queue.name}"
         self._queue = queue
         self._handling = Handling(queue, handler)
         self._concurrency = self._count("concurrency", concurrency, least=1)

@@ -85,6 +85,8 @@ class SagaStore:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._address = Address(url)
+        self.name = "saga store"
+        """Of it as a part of a service."""
         self._sagas: dict[str, Saga[Any]] = {}
         for saga in sagas:
             if not isinstance(saga, Saga):

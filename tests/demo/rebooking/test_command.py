@@ -118,6 +118,16 @@ def test_every_cancelled_flight_is_settled(undisturbed):
     assert not run.stderr
 
 
+def test_the_service_is_well_with_all_its_parts(undisturbed):
+    _, run = undisturbed
+    health = run.figures["health"]
+    assert health["is_healthy"]
+    names = [part["name"] for part in health["parts"]]
+    assert names == [
+        *("saga store", "relay of rebookings", "consumer of notices", "plans", "loop monitor")
+    ]
+
+
 def test_only_these_files_are_left(undisturbed):
     folder, _ = undisturbed
     names = sorted(path.name for path in folder.iterdir())
@@ -396,13 +406,23 @@ def test_a_refund_desk_that_is_killed_is_opened_again(tmp_path, under_way, undis
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["the file is read", "the ledger is checked"])
-def test_stopped_at_other_moments_it_takes_everything_along(tmp_path, february, moment, number):
+@pytest.mark.parametrize(
+    ("moment", "supervised"),
+    [
+        ("the file is read", ()),
+        ("the file is read", ("--kill-after", 0.9)),
+        ("the ledger is checked", ()),
+    ],
+    ids=str,
+)
+def test_stopped_at_other_moments_it_takes_everything_along(
+    tmp_path, february, moment, supervised, number
+):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     word = "demo.check" if moment == "the ledger is checked" else "sys.path[:]"  # a worker
     process = subprocess.Popen(
-        command("--data", february),
+        command("--data", february, *supervised),
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
@@ -420,7 +440,7 @@ def test_stopped_at_other_moments_it_takes_everything_along(tmp_path, february, 
         _, stderr = process.communicate()
     assert process.returncode == 128 + number, stderr
     [line] = stderr.splitlines()
-    assert " hint: " in line
+    assert line.endswith(" hint: run it again, it starts afresh; --database keeps what is done")
     for fd in started:
         with open(fd, closefd=True):
             assert select.select([fd], [], [], 30)[0], "something that it started is still there"
