@@ -31,7 +31,8 @@ from tests.saga.pacing import when
 class Faults:
     def __init__(self):
         self.commits: list[str] = []
-        """What becomes of the next commits: "lost", or "unknown" (done, and not acknowledged)."""
+        """What becomes of the next commits that write: "lost", or "unknown" (done, and not
+        acknowledged)."""
         self.is_broken = False
         self.connections = 0
         self.cannot_open = 0
@@ -56,12 +57,15 @@ class Faulty(sqlite3.Connection):
     """Fails as it is told to."""
 
     faults: Faults
+    writes = False
 
     def execute(self, sql, *arguments):
         faults = self.faults
         if faults.is_broken and sql.startswith("BEGIN IMMEDIATE"):
             raise failure(sqlite3.SQLITE_IOERR, "disk I/O error")
-        if sql == "COMMIT" and faults.commits:
+        if sql.startswith("BEGIN"):
+            self.writes = sql == "BEGIN IMMEDIATE"
+        if sql == "COMMIT" and self.writes and faults.commits:
             how = faults.commits.pop(0)
             super().execute("COMMIT" if how == "unknown" else "ROLLBACK")
             raise failure(sqlite3.SQLITE_IOERR, "disk I/O error")

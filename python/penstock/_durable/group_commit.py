@@ -22,6 +22,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+import anyio
+
 from penstock import metrics
 from penstock._loops import Place, current_hub
 from penstock.errors import Closed, Misuse
@@ -134,25 +136,40 @@ class GroupCommit:
         return write.outcome()
 
     async def run_to_end(self, write: Write[R]) -> R:
-        """As `run`, to be called under a shield, and waiting on for what was handed over.
+        """As `run`, but waiting on for what was handed over, also when it is cancelled.
 
-        What interrupts the caller even there (asyncio's own `Task.cancel` heeds no shield) is
-        raised when the write is done; it can then be asked whether it is `committed`.
+        The cancellation is raised when the write is done; it can then be asked how it ended.
         """
         place = self._prepared(write)
         await self._hand_over(write)
         interruption = None
-        while not write.is_done:
-            try:
-                await place.wait()
-            except BaseException as error:  # noqa: BLE001 (raised below)
-                interruption = error
-                # A place is slept on once. Who sets the sleeper looks at `is_done` afterwards, the
-                # writer does so the other way round: one of them sees the other.
-                write.sleeper = place = current_hub().place()
+        try:
+            await place.wait()
+        except GeneratorExit:
+            raise  # The coroutine is dropped, and may not wait any more.
+        except BaseException as error:  # noqa: BLE001 (raised below)
+            interruption = error
+            # Only now: a scope around every wait would cost more than the wait.
+            with anyio.CancelScope(shield=True):
+                await self._wait_out(write)
         if interruption is not None:
             raise interruption
         return write.outcome()
+
+    async def _wait_out(self, write: Write[Any]) -> None:
+        """Wait again, whatever happens: asyncio's own `Task.cancel` heeds no shield."""
+        while True:
+            # A place is slept on once. Who sets the sleeper looks at `is_done` afterwards, the
+            # writer does so the other way round: one of them sees the other.
+            write.sleeper = place = current_hub().place()
+            if write.is_done:
+                return
+            try:
+                await place.wait()
+            except GeneratorExit:
+                raise
+            except BaseException:  # noqa: BLE001, S112 (the first one is raised when it is done)
+                continue
 
     def _prepared(self, write: Write[Any]) -> Place:
         self._check()

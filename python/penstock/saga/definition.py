@@ -35,7 +35,9 @@ class Step:
         "codec",
         "compensate",
         "compensate_retry",
+        "compensation_is_async",
         "do",
+        "is_async",
         "name",
         "pivot",
         "retry",
@@ -61,6 +63,8 @@ class Step:
         self.compensate_retry = compensate_retry
         self.pivot = pivot
         self.codec: Codec = _codec_of(do)
+        self.is_async = inspect.iscoroutinefunction(do)
+        self.compensation_is_async = inspect.iscoroutinefunction(compensate)
 
     def __repr__(self) -> str:
         return f"<Step {self.name!r}>"

@@ -357,11 +357,12 @@ class Execution:
             raise _Failed(misuse, is_unsure=True) from None
 
     async def _call(self, step: Step, fn: Callable[[Any], Any], context: Any) -> Any:
+        is_async = step.compensation_is_async if self._phase == "undo" else step.is_async
         try:
             if step.timeout is None:
-                return await _called(fn, context)
+                return await _called(fn, context, is_async)
             with anyio.move_on_after(step.timeout) as scope:
-                return await _called(fn, context)
+                return await _called(fn, context, is_async)
         except anyio.get_cancelled_exc_class():
             if is_cancelled_from_outside():
                 raise
@@ -503,8 +504,8 @@ def _meter(saga: str, step: str) -> metrics.Histogram:
     return _seconds.bind(saga=saga, step=step)
 
 
-async def _called(fn: Callable[[Any], Any], context: Any) -> Any:
-    if inspect.iscoroutinefunction(fn):
+async def _called(fn: Callable[[Any], Any], context: Any, is_async: bool) -> Any:
+    if is_async:
         return await fn(context)
     # A plain function may make something to await: a callable object, a lambda. Boxed, since trio
     # refuses to hand that over from a thread.

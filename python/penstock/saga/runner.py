@@ -345,20 +345,14 @@ class Runner:
             del answer
 
     async def _persist(
-        self, write: Callable[[], Write[R]], *, misuse_ends: bool = False
+        self, make: Callable[[], Write[R]], *, misuse_ends: bool = False
     ) -> tuple[R, BaseException | None]:
         """Have it committed, however long the store fails: while the lease lasts it is ours to say.
 
-        Shielded: a cancelled saga still has to know where it stands. What heeds no shield comes
-        back beside the result.
+        A cancellation comes back beside the result of what was handed over: the saga still has to
+        know where it stands. While the store fails it is raised at once, and whoever takes over
+        runs the step again.
         """
-        with anyio.CancelScope(shield=True):
-            return await self._persist_in_time(write, misuse_ends)
-        raise AssertionError("a shielded scope swallows nothing")
-
-    async def _persist_in_time(
-        self, make: Callable[[], Write[R]], misuse_ends: bool
-    ) -> tuple[R, BaseException | None]:
         pause = _SOON
         began = None
         while True:
