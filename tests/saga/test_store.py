@@ -169,16 +169,17 @@ async def test_so_many_at_a_time_and_the_rest_after_them(url):
     assert (most, ended) == (3, 40)
 
 
-async def test_a_start_beyond_the_bound_is_committed_at_once(url, until):
-    go = anyio.Event()
+async def test_a_start_beyond_the_bound_is_committed_at_once(url):
+    begun, go = anyio.Event(), anyio.Event()
 
     async def waits(context):
+        begun.set()
         await go.wait()
 
     booking = saga_of(waits)
     async with SagaStore.open(url, sagas=[booking], concurrency=1) as store:
         handles = [await store.start(booking, number, key=str(number)) for number in range(4)]
-        await until(store, "book", "0", is_owned=True)
+        await begun.wait()
         assert [each.is_owned for each in (await store.list()).items].count(True) == 1
         go.set()
         for handle in handles:
@@ -192,15 +193,17 @@ async def test_a_backlog_of_one_saga_starves_no_other(url):
         order.append(context)
 
     first, second = saga_of(note, name="first"), saga_of(note, name="second")
-    go = anyio.Event()
+    begun, go = anyio.Event(), anyio.Event()
     block = Saga("block")
 
     @block.step()
     async def wait(context):
+        begun.set()
         await go.wait()
 
     async with SagaStore.open(url, sagas=[first, second, block], concurrency=1) as store:
         blocker = await store.start(block, None)
+        await begun.wait()
         for number in range(20):
             await store.start(first, f"first {number}")
         handle = await store.start(second, "second")
@@ -368,14 +371,16 @@ async def test_memories_of_one_name_are_one_store():
 async def test_what_another_process_left_is_gone_on_with(file):
     """Started where nobody knew the saga: run as soon as a store does."""
     booking = saga_of(quick)
-    go = anyio.Event()
+    begun, go = anyio.Event(), anyio.Event()
 
     async def waits(context):
+        begun.set()
         await go.wait()
 
     same = saga_of(waits, name="block")
     async with SagaStore.open(file, sagas=[booking, same], concurrency=1) as store:
         blocker = await store.start(same, None)
+        await begun.wait()
         handles = [await store.start(booking, number, key=str(number)) for number in range(5)]
         async with SagaStore.open(file, sagas=[booking]) as other:
             await other.recover()
