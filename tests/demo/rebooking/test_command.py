@@ -464,9 +464,20 @@ def test_a_stopped_run_goes_on_later(tmp_path, february, under_way, undisturbed,
     assert run.outcomes == calm.outcomes
 
 
+def processes_with(temporary: Path) -> list[str]:
+    """Command lines of all processes, whoever started them, that have this temporary folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if f"TMPDIR={temporary}\0".encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
 def test_nothing_is_left_behind(tmp_path, february):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
+    segments = set(os.listdir("/dev/shm"))
     done = subprocess.run(
         command("--data", february, "--kill-after", "0.5"),
         cwd=tmp_path,
@@ -478,3 +489,6 @@ def test_nothing_is_left_behind(tmp_path, february):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "tmp"]
     assert list(temporary.iterdir()) == []
+    assert processes_with(temporary) == []
+    new = set(os.listdir("/dev/shm")) - segments
+    assert not {name for name in new if "penstock" in name}
