@@ -139,7 +139,7 @@ def test_a_case_is_one_trace_from_the_stream_to_the_consumer(undisturbed):
     names = [span["name"] for span in run.figures["slowest"]["spans"]]
     assert names[:4] == ["rebook", "plan", "saga rebook", "reserve"]
     assert names[-1] == "messages notices"
-    assert names[-2].startswith("publish flight.")
+    assert any(name.startswith("publish flight.") for name in names)
 
 
 @pytest.mark.parametrize("shares", [(0.05,), (0.3,), (0.6,), (0.95,), (0.3, 0.32)], ids=str)
