@@ -202,12 +202,15 @@ def _desk(database: Path, seed: int) -> Iterator[list[str]]:
     from .rebooking.desk_process import Desk
     from .rebooking.files import ledger_of
 
-    desk = Desk(ledger_of(database), seed)
+    ledger = ledger_of(database)
+    desk = Desk(ledger, seed)
     desk.start()
     try:
         yield ["--desk", str(desk.socket)]
     finally:
         desk.stop()
+        if not database.exists() and ledger.exists() and not ledger.stat().st_size:
+            ledger.unlink()  # The run has not begun, or needs none.
 
 
 def _command(arguments: argparse.Namespace, database: Path) -> list[str]:

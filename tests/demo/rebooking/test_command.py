@@ -139,7 +139,7 @@ def test_a_case_is_one_trace_from_the_stream_to_the_consumer(undisturbed):
     names = [span["name"] for span in run.figures["slowest"]["spans"]]
     assert names[:4] == ["rebook", "plan", "saga rebook", "reserve"]
     assert names[-1] == "messages notices"
-    assert names[-2].startswith("publish flight.")
+    assert any(name.startswith("publish flight.") for name in names)
 
 
 @pytest.mark.parametrize("shares", [(0.05,), (0.3,), (0.6,), (0.95,), (0.3, 0.32)], ids=str)
@@ -207,7 +207,7 @@ def test_without_cancelled_flights_there_is_no_second_half(tmp_path, few):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rebookings"] is None
     assert "the kill never came" in done.stderr
-    assert not (tmp_path / "x.db").exists()
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "report.html"}
 
 
 # -- the check turns red ----------------------------------------------------------------------
@@ -464,9 +464,20 @@ def test_a_stopped_run_goes_on_later(tmp_path, february, under_way, undisturbed,
     assert run.outcomes == calm.outcomes
 
 
+def processes_with(temporary: Path) -> list[str]:
+    """Command lines of all processes, whoever started them, that have this temporary folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if f"TMPDIR={temporary}\0".encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
 def test_nothing_is_left_behind(tmp_path, february):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
+    segments = set(os.listdir("/dev/shm"))
     done = subprocess.run(
         command("--data", february, "--kill-after", "0.5"),
         cwd=tmp_path,
@@ -478,3 +489,6 @@ def test_nothing_is_left_behind(tmp_path, february):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "tmp"]
     assert list(temporary.iterdir()) == []
+    assert processes_with(temporary) == []
+    new = set(os.listdir("/dev/shm")) - segments
+    assert not {name for name in new if "penstock" in name}
