@@ -405,6 +405,15 @@ def test_a_refund_desk_that_is_killed_is_opened_again(tmp_path, under_way, undis
     assert rows == calm.outcomes
 
 
+def test_workers_that_are_killed_are_replaced(under_way):
+    workers = children(under_way.pid, "sys.path[:]")
+    assert len(workers) >= 2  # the zygote that they come from among them
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    _, stderr = under_way.communicate()
+    assert (under_way.returncode, stderr) == (0, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("moment", "supervised"),
