@@ -42,11 +42,12 @@ def current_hub() -> Hub:
     keep it: a loop may outlive its hub.
     """
     # Trio first: in guest mode asyncio's loop runs on the same thread, but not the caller.
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    # Either module may be half imported by another thread; then nobody runs in it yet.
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():
         return _trio_hub()
-    asyncio = sys.modules.get("asyncio")
-    loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    loop = None if running_loop is None else running_loop()
     if loop is None:
         raise Misuse(
             "no event loop runs here",

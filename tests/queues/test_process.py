@@ -237,3 +237,41 @@ def test_a_loop_of_one_kind_does_not_load_the_other(runs, other):
         assert {runs}.run({"main()" if runs == "asyncio" else "main"}) == 1
         assert ({other!r} in sys.modules) == before
     """)
+
+
+def test_a_task_of_one_loop_goes_on_while_a_thread_imports_the_other():
+    run("""
+        import asyncio, threading
+        from penstock import Queue
+
+        queue = Queue(1)
+        imported = threading.Event()
+        errors = []
+
+        async def main():
+            async def put():
+                while not imported.is_set():
+                    await queue.aput(1)
+                queue.shutdown()
+
+            async def get():
+                async for _ in queue:
+                    pass
+
+            await asyncio.gather(put(), get())
+
+        def loop():
+            try:
+                asyncio.run(main())
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        while queue.statistics().put < 10 and thread.is_alive():
+            pass
+        import trio
+        imported.set()
+        thread.join()
+        assert not errors, errors
+    """)

@@ -17,8 +17,9 @@ __all__ = ("asyncio_loop", "hook_asyncio", "hook_trio", "task_name")
 
 def asyncio_loop() -> Any:
     """The asyncio loop of the caller; None where trio runs it. Raises Misuse without any."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    # Half imported by another thread, it runs nobody yet.
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():
         return None
     asyncio = sys.modules.get("asyncio")
     loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001
