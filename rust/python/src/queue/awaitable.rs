@@ -76,12 +76,20 @@ impl QueueOperation {
         }
     }
 
+    /// Whether the caller has the first step. Without a GIL two threads may come for it at once,
+    /// and a put that both take goes in twice.
+    #[inline]
+    fn begins(&self) -> bool {
+        self.state
+            .compare_exchange(FRESH, DONE, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
     #[inline]
     fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
         let this = slf.get();
         match this.state.load(Ordering::Relaxed) {
-            FRESH => {
-                this.state.store(DONE, Ordering::Relaxed);
+            FRESH if this.begins() => {
                 let py = slf.py();
                 let due = !budget::is_left() && !this.operation.would_wait();
                 if !due {
@@ -176,9 +184,8 @@ impl QueueOperation {
         let this = slf.get();
         let py = slf.py();
         match this.state.load(Ordering::Relaxed) {
-            FRESH => {
+            FRESH if this.begins() => {
                 // A coroutine that has not begun: the exception leaves at once, nothing was done.
-                this.state.store(DONE, Ordering::Relaxed);
                 py.import("penstock.queues.waiting")?
                     .getattr(intern!(py, "raise_thrown"))?
                     .call1(exception.clone())
