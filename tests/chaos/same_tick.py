@@ -240,6 +240,8 @@ class Trial:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.run)
+            while not all(worker.scope for worker in self.workers):
+                await anyio.lowlevel.checkpoint()
             for left in reversed(range(TICKS)):
                 if not await self.quiet():
                     group.cancel_scope.cancel()

@@ -57,7 +57,7 @@ def test_threads_and_three_loops_share_one_queue(thread):
 
     threads = [thread(loop, name) for name in RUNS]
     threads += [thread(read_in_thread), thread(read_in_thread), thread(write_in_thread)]
-    while queue.statistics().put < 2000:
+    while queue.statistics().put < 500 * len(got):
         threads[-1].join(0.001)
     queue.shutdown()
     for each in threads:
