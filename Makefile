@@ -31,6 +31,13 @@ RUST_SOURCES := $(shell find rust -not -path '*/__pycache__*')
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(wildcard LICENSE-*) $(RUST_SOURCES) \
 	$(shell find python -not -path '*/__pycache__*' -not -name '*.so')
 
+# A second interpreter, without the global lock: `make test-free-threaded`.
+FREE := target/free-threaded
+FREE_PY := $(FREE)/venv/bin/python
+FREE_PIP := $(FREE_PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+FREE_PYTEST := $(FREE_PY) -m pytest -p tests.free_threaded.plugin --basetemp=$(FREE)/pytest
+FREE_PYO3 := 0.28.3
+
 # What to run of the models: two preemptions find nearly every fault, three take minutes each.
 LOOM_MAX_PREEMPTIONS ?= 2
 # What pytest is given: PYTEST_ARGS='-k hub' runs a part.
@@ -118,6 +125,13 @@ bench: $(STAMPS)/wheel $(STAMPS)/requirements-bench ## measure beside the peers 
 chaos: ready ## break a room on purpose (ROOM=queues MINUTES=1 SEED=…), add to its count
 	@$(PY) -m tests.chaos $(if $(ROOM),--room $(ROOM)) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: test-free-threaded
+test-free-threaded: $(FREE)/stamps/wheel ## build a free-threaded Python 3.13 (JOBS=…), test queues and metrics on it
+	$(call say,free-threaded Python: each test by itself)
+	@$(FREE_PYTEST) tests/queues tests/metrics tests/free_threaded $(PYTEST_ARGS)
+	$(call say,free-threaded Python: each test in four threads at once)
+	@$(FREE_PYTEST) --parallel-threads=4 tests/queues tests/metrics $(PYTEST_ARGS)
+
 .PHONY: docs
 docs: $(STAMPS)/requirements-docs ## build the pages into site/, strictly
 	@$(PY) -m zensical build --clean --strict
@@ -137,6 +151,34 @@ clean: ## remove what was built: target, .venv, dist, site, caches
 	@rm -rf target $(VENV) dist site report.html .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find python -name '*.so' -delete
+
+# --- free-threaded Python ------------------------------------------------------------------
+
+$(FREE)/stamps/python: scripts/free-threaded-python
+	$(call say,free-threaded Python: built once from the source that Debian has)
+	@scripts/free-threaded-python $(FREE)
+	@mkdir -p $(@D)
+	@touch $@
+
+$(FREE)/stamps/requirements: requirements/free-threaded.txt $(FREE)/stamps/python
+	$(call say,requirements: $<)
+	@rm -rf $(FREE)/venv
+	@$(FREE)/python/bin/python3.13t -m venv $(FREE)/venv
+	@$(FREE_PIP) --require-hashes -r $<
+	@touch $@
+
+# In a copy of the tree, whose lock file has the last PyO3 that builds for this interpreter.
+$(FREE)/stamps/wheel: $(SOURCES) $(STAMPS)/requirements-build $(FREE)/stamps/requirements | tools
+	$(call say,free-threaded wheel: with PyO3 $(FREE_PYO3))
+	@rm -rf $(FREE)/tree $(FREE)/dist
+	@mkdir $(FREE)/tree
+	@cp -Rp Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-* rust python $(FREE)/tree
+	@find $(FREE)/tree -name '*.so' -delete
+	@cd $(FREE)/tree && cargo update -p pyo3 --precise $(FREE_PYO3)
+	@cd $(FREE)/tree && CARGO_TARGET_DIR=$(CURDIR)/$(FREE)/cargo $(CURDIR)/$(PY) -m maturin build \
+		--release --interpreter $(CURDIR)/$(FREE_PY) --out ../dist
+	@$(FREE_PIP) --force-reinstall $(FREE)/dist/*.whl
+	@touch $@
 
 # --- the checks, each callable by itself ---------------------------------------------------
 

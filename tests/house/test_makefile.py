@@ -78,3 +78,25 @@ def test_no_python_that_is_new_enough(bare_path: Path, arguments: tuple[str, ...
     assert done.returncode == 2
     assert "penstock: no Python 3.11 or newer" in done.stderr
     assert "make PYTHON=/path/to/python3.11" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"),
+    [
+        ("exit 1", "no <zlib.h>. On Debian and Ubuntu: apt-get install zlib1g-dev"),
+        ("exit 0", 'no "apt-get": the source is taken from an archive of Debian'),
+    ],
+)
+def test_what_a_free_threaded_python_lacks_is_named(bare_path: Path, compiler: str, said: str):
+    for tool in ("cat", "mkdir"):
+        (bare_path / tool).symlink_to(shutil.which(tool))
+    (bare_path / "cc").write_text(f"#!/bin/sh\ncat >/dev/null\n{compiler}\n")
+    done = subprocess.run(
+        [ROOT / "scripts" / "free-threaded-python", bare_path / "built"],
+        env={"PATH": str(bare_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"penstock: {said}\n"
