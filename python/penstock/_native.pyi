@@ -8,7 +8,18 @@ from collections.abc import (
     Sequence,
 )
 from types import GenericAlias, MappingProxyType, TracebackType
-from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, final
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -24,12 +35,14 @@ __all__ = [
     "Gauge",
     "Histogram",
     "Hub",
+    "LifoQueue",
     "LoopWatch",
     "MeasuredCall",
     "Measurement",
     "Parcel",
     "Place",
     "Port",
+    "PriorityQueue",
     "Queue",
     "QueueItems",
     "QueueOperation",
@@ -50,10 +63,15 @@ __all__ = [
     "default_store",
     "die_with",
     "measure_function",
+    "select",
+    "select_blocking",
     "tracing_statistics",
 ]
 
 _T = TypeVar("_T")
+_T1 = TypeVar("_T1")
+_T2 = TypeVar("_T2")
+_T3 = TypeVar("_T3")
 
 # Kind, slot, number, start and length of the run in ns, stream, buffers.
 _Message: TypeAlias = tuple[int, int, int, int, int, bytes | Slab, list[Slab]]
@@ -151,6 +169,35 @@ class Queue(Generic[_T]):
     def __iter__(self) -> QueueItems[_T]: ...
     def __aiter__(self) -> QueueItems[_T]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+class LifoQueue(Queue[_T]):
+    def __new__(cls, maxsize: int = 0, *, name: str | None = None) -> Self: ...
+
+class PriorityQueue(Queue[_T]):
+    def __new__(cls, maxsize: int = 0, *, name: str | None = None) -> Self: ...
+
+@overload
+def select(
+    *queues: Queue[_T], timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T], _T]]: ...
+@overload
+def select(
+    queue1: Queue[_T1], queue2: Queue[_T2], /, *, timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2]]: ...
+@overload
+def select(
+    queue1: Queue[_T1], queue2: Queue[_T2], queue3: Queue[_T3], /, *, timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2] | tuple[Queue[_T3], _T3]]: ...
+@overload
+def select_blocking(*queues: Queue[_T], timeout: float | None = None) -> tuple[Queue[_T], _T]: ...
+@overload
+def select_blocking(
+    queue1: Queue[_T1], queue2: Queue[_T2], /, *, timeout: float | None = None
+) -> tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2]: ...
+@overload
+def select_blocking(
+    queue1: Queue[_T1], queue2: Queue[_T2], queue3: Queue[_T3], /, *, timeout: float | None = None
+) -> tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2] | tuple[Queue[_T3], _T3]: ...
 
 @final
 class Arena:

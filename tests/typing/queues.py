@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from penstock import Queue
+from penstock import LifoQueue, PriorityQueue, Queue, select
+from penstock.queues import select_blocking
 
 
 def from_threads(queue: Queue[int]) -> None:
@@ -27,3 +28,15 @@ async def from_loops(queue: Queue[int]) -> None:
 
 
 assert_type(Queue[str](maxsize=8), Queue[str])
+assert_type(LifoQueue[str](8), LifoQueue[str])
+assert_type(PriorityQueue[tuple[int, str]]().get(), tuple[int, str])
+
+
+async def from_several(numbers: Queue[int], names: PriorityQueue[str]) -> None:
+    assert_type(await select(numbers, numbers), tuple[Queue[int], int])
+    assert_type(await select(numbers, timeout=1.0), tuple[Queue[int], int])
+    _, item = await select(numbers, names)
+    assert_type(item, int | str)
+    _, item = select_blocking(numbers, names, timeout=1.0)
+    assert_type(item, int | str)
+    select("numbers")  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ use std::vec;
 
 use super::{
     Refusal,
-    list::List,
+    list::{List, Order},
     mpmc::Ring,
     wait::{WaitList, Wake},
 };
@@ -74,8 +74,22 @@ impl<T, W: Wake> Handoff<T, W> {
         assert!(capacity != Some(0), "a queue needs room for one item");
         let store = match capacity {
             Some(capacity) if capacity <= RING_MAX => Store::Ring(Ring::new(capacity)),
-            _ => Store::List(Box::new(List::new(capacity))),
+            _ => Store::List(Box::new(List::new(capacity, Order::OldestFirst))),
         };
+        Self::of(store)
+    }
+
+    /// A queue for `capacity` items, or without bound, that gives its items out in `order`.
+    ///
+    /// # Panics
+    /// If `capacity` is zero.
+    #[must_use]
+    pub fn in_order(capacity: Option<usize>, order: Order<T>) -> Self {
+        assert!(capacity != Some(0), "a queue needs room for one item");
+        Self::of(Store::List(Box::new(List::new(capacity, order))))
+    }
+
+    fn of(store: Store<T>) -> Self {
         Self {
             store,
             getters: WaitList::default(),
@@ -107,7 +121,7 @@ impl<T, W: Wake> Handoff<T, W> {
         Ok(item)
     }
 
-    /// Pops between `min` and `max` items, oldest first; fewer than `min`, but one at least, only
+    /// Pops between `min` and `max` items, in their order; fewer than `min`, but one at least, only
     /// once closed.
     pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
         let count = store!(self, store => store.pop_many(min, max, out))?;
@@ -152,8 +166,9 @@ impl<T, W: Wake> Handoff<T, W> {
     }
 
     /// Every exit from waiting to get goes through here; a wake that is not used up is passed on.
-    pub fn leave_getter(&self, waiter: &Arc<W>) {
-        self.getters.remove(waiter);
+    /// False if the waiter was in the list no more: it had been woken.
+    pub fn leave_getter(&self, waiter: &Arc<W>) -> bool {
+        let stood = self.getters.remove(waiter);
         fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             let items = self.len();
@@ -161,6 +176,7 @@ impl<T, W: Wake> Handoff<T, W> {
                 self.getters.notify_one(items);
             }
         }
+        stood
     }
 
     /// Every exit from waiting to put goes through here; a wake that is not used up is passed on.

@@ -1,15 +1,52 @@
-//! A queue behind one short lock: without bound, or with one too large to set slots aside for.
+//! A queue behind one short lock: without bound, with one too large to set slots aside for, or in
+//! another order than that of arrival.
 //!
-//! Guarantee: the same answers as [`super::Ring`]; blocking only for the length of an append or a
+//! Guarantee: the same answers as [`super::Ring`]; blocking only for the length of an insertion or a
 //! move out. Memory follows what is inside, not the bound.
+//!
+//! Comparing is foreign code: it may fail, take its time, or use this very queue. So no lock is
+//! held while it runs. A push that has to compare looks at one item after the other, with a handle
+//! of its own to each, and goes in if nothing was moved meanwhile; otherwise it searches anew,
+//! which needs another push or pop to have succeeded. Only pushes compare, so what cannot be
+//! compared is refused before it is inside, and no pop ever fails for it. A push goes behind its
+//! equals: among them the oldest comes out first.
 
 use std::{collections::VecDeque, vec};
 
-use super::Refusal;
+use super::{
+    Refusal,
+    runs::{Place, Runs},
+};
 use crate::sync::{Mutex, lock};
 
+/// How the items of a queue by priority compare.
+pub struct Comparison<T> {
+    /// Whether the first comes before the second; `None` if it cannot be said. Runs without lock.
+    pub precedes: fn(&T, &T) -> Option<bool>,
+    /// Another handle to the same item. Runs under the lock.
+    pub share: fn(&T) -> T,
+}
+
+/// Which item comes out first.
+pub enum Order<T> {
+    /// A queue.
+    OldestFirst,
+    /// A stack.
+    NewestFirst,
+    /// The least item, among equals the oldest.
+    LeastFirst(Comparison<T>),
+}
+
+enum Items<T> {
+    Line(VecDeque<T>),
+    Stack(Vec<T>),
+    Sorted(Runs<T>),
+}
+
 struct State<T> {
-    items: VecDeque<T>,
+    items: Items<T>,
+    /// Moves whenever a place in `Items::Sorted` may have changed its meaning.
+    version: u64,
     closed: bool,
     popped: usize,
 }
@@ -18,20 +55,28 @@ struct State<T> {
 pub struct List<T> {
     state: Mutex<State<T>>,
     capacity: Option<usize>,
+    comparison: Option<Comparison<T>>,
 }
 
 impl<T> List<T> {
     /// A list for `capacity` items, or without bound.
     #[must_use]
-    pub fn new(capacity: Option<usize>) -> Self {
+    pub fn new(capacity: Option<usize>, order: Order<T>) -> Self {
+        let (items, comparison) = match order {
+            Order::OldestFirst => (Items::Line(VecDeque::new()), None),
+            Order::NewestFirst => (Items::Stack(Vec::new()), None),
+            Order::LeastFirst(comparison) => (Items::Sorted(Runs::new()), Some(comparison)),
+        };
         let state = State {
-            items: VecDeque::new(),
+            items,
+            version: 0,
             closed: false,
             popped: 0,
         };
         Self {
             state: Mutex::new(state),
             capacity,
+            comparison,
         }
     }
 
@@ -43,19 +88,110 @@ impl<T> List<T> {
 
     /// Pushes one item, or gives it back.
     pub fn push(&self, item: T) -> Result<(), (Refusal, T)> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            Err((Refusal::Closed, item))
-        } else if self.room(&state) == 0 {
-            Err((Refusal::NotNow, item))
-        } else {
-            state.items.push_back(item);
-            Ok(())
+        let Some(comparison) = &self.comparison else {
+            let mut state = lock(&self.state);
+            return match self.refusal_to_push(&state) {
+                Some(refusal) => Err((refusal, item)),
+                None => {
+                    state.insert(Place { run: 0, index: 0 }, item);
+                    Ok(())
+                }
+            };
+        };
+        loop {
+            let (version, place) = match self.search(comparison, &item) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(refusal) => return Err((refusal, item)),
+            };
+            let mut state = lock(&self.state);
+            if let Some(refusal) = self.refusal_to_push(&state) {
+                return Err((refusal, item));
+            }
+            if state.version == version {
+                state.insert(place, item);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Finds the place behind all that do not come after `item`, and the version for which that
+    /// holds; `None` if something was moved meanwhile.
+    fn search(
+        &self,
+        comparison: &Comparison<T>,
+        item: &T,
+    ) -> Result<Option<(u64, Place)>, Refusal> {
+        let (version, runs) = {
+            let state = lock(&self.state);
+            if let Some(refusal) = self.refusal_to_push(&state) {
+                return Err(refusal);
+            }
+            (state.version, state.sorted().map_or(0, Runs::runs))
+        };
+        // Which run: the first whose last item comes after `item`.
+        let (mut low, mut high) = (0, runs);
+        while low < high {
+            let run = usize::midpoint(low, high);
+            let index = self.run_len(run).saturating_sub(1);
+            match self.precedes(comparison, item, version, Place { run, index })? {
+                Some(true) => high = run,
+                Some(false) => low = run + 1,
+                None => return Ok(None),
+            }
+        }
+        if low == runs {
+            let run = runs.saturating_sub(1);
+            let index = self.run_len(run);
+            return Ok(Some((version, Place { run, index })));
+        }
+        let run = low;
+        let (mut low, mut high) = (0, self.run_len(run).saturating_sub(1));
+        while low < high {
+            let index = usize::midpoint(low, high);
+            match self.precedes(comparison, item, version, Place { run, index })? {
+                Some(true) => high = index,
+                Some(false) => low = index + 1,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((version, Place { run, index: low })))
+    }
+
+    fn run_len(&self, run: usize) -> usize {
+        let state = lock(&self.state);
+        state.sorted().map_or(0, |runs| runs.run_len(run))
+    }
+
+    /// Whether `item` comes before the one at `place`; `None` if something was moved meanwhile.
+    fn precedes(
+        &self,
+        comparison: &Comparison<T>,
+        item: &T,
+        version: u64,
+        place: Place,
+    ) -> Result<Option<bool>, Refusal> {
+        let other = {
+            let state = lock(&self.state);
+            if state.version != version {
+                return Ok(None);
+            }
+            let other = state.sorted().and_then(|runs| runs.get(place));
+            other.map(comparison.share)
+        };
+        match other {
+            None => Ok(None),
+            Some(other) => (comparison.precedes)(item, &other)
+                .map(Some)
+                .ok_or(Refusal::Incomparable),
         }
     }
 
     /// Pushes as many of `items` as fit, in order; what did not fit stays in the iterator.
     pub fn push_many(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
+        if self.comparison.is_some() {
+            return self.push_one_by_one(items);
+        }
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Refusal::Closed);
@@ -64,34 +200,65 @@ impl<T> List<T> {
         if count == 0 && items.len() > 0 {
             return Err(Refusal::NotNow);
         }
-        state.items.extend(items.take(count));
+        match &mut state.items {
+            Items::Line(line) => line.extend(items.take(count)),
+            Items::Stack(stack) => stack.extend(items.take(count)),
+            Items::Sorted(_) => unreachable!("a sorted list has a comparison"),
+        }
         Ok(count)
+    }
+
+    /// One at a time, as room or a comparison may fail at any of them: the caller comes again.
+    fn push_one_by_one(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
+        if let Some(refusal) = self.refusal_to_push(&lock(&self.state)) {
+            let nothing_to_do = items.len() == 0 && refusal == Refusal::NotNow;
+            return if nothing_to_do { Ok(0) } else { Err(refusal) };
+        }
+        let Some(item) = items.next() else {
+            return Ok(0);
+        };
+        match self.push(item) {
+            Ok(()) => Ok(1),
+            Err((refusal, item)) => {
+                // Back in front of the rest.
+                let rest: Vec<T> = std::iter::once(item).chain(items.by_ref()).collect();
+                *items = rest.into_iter();
+                Err(refusal)
+            }
+        }
     }
 
     fn room(&self, state: &State<T>) -> usize {
         self.capacity
-            .map_or(usize::MAX, |capacity| capacity - state.items.len())
+            .map_or(usize::MAX, |capacity| capacity - state.len())
+    }
+
+    fn refusal_to_push(&self, state: &State<T>) -> Option<Refusal> {
+        if state.closed {
+            Some(Refusal::Closed)
+        } else if self.room(state) == 0 {
+            Some(Refusal::NotNow)
+        } else {
+            None
+        }
     }
 
     /// Pops one item.
     pub fn pop(&self) -> Result<T, Refusal> {
         let mut state = lock(&self.state);
-        let item = state.items.pop_front().ok_or(state.refusal())?;
-        state.popped = state.popped.wrapping_add(1);
-        Ok(item)
+        state.pop().ok_or(state.refusal())
     }
 
-    /// Pops between `min` and `max` items at once, oldest first; fewer than `min`, but one at
-    /// least, only from a closed list.
+    /// Pops between `min` and `max` items at once, in the list's order; fewer than `min`, but one
+    /// at least, only from a closed list.
     pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
         let mut state = lock(&self.state);
-        let there = state.items.len();
+        let there = state.len();
         if there == 0 || (there < min && !state.closed) {
             return Err(state.refusal());
         }
         let count = there.min(max);
-        out.extend(state.items.drain(..count));
-        state.popped = state.popped.wrapping_add(count);
+        out.extend((0..count).map_while(|_| state.pop()));
         Ok(count)
     }
 
@@ -110,7 +277,7 @@ impl<T> List<T> {
     #[must_use]
     pub fn pushed(&self) -> usize {
         let state = lock(&self.state);
-        state.popped.wrapping_add(state.items.len())
+        state.popped.wrapping_add(state.len())
     }
 
     /// How many items were popped so far.
@@ -122,7 +289,7 @@ impl<T> List<T> {
     /// How many items are inside.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.state).items.len()
+        lock(&self.state).len()
     }
 
     /// Whether nothing is inside.
@@ -131,16 +298,56 @@ impl<T> List<T> {
         self.len() == 0
     }
 
-    /// Calls `visit` for every item, oldest first, unless somebody is at work on the list: a
-    /// garbage collector may have stopped that one, so it looks and never waits.
+    /// Calls `visit` for every item, unless somebody is at work on the list: a garbage collector
+    /// may have stopped that one, so it looks and never waits.
     pub fn for_each(&self, visit: impl FnMut(&T)) {
         if let Ok(state) = self.state.try_lock() {
-            state.items.iter().for_each(visit);
+            match &state.items {
+                Items::Line(line) => line.iter().for_each(visit),
+                Items::Stack(stack) => stack.iter().for_each(visit),
+                Items::Sorted(runs) => runs.iter().for_each(visit),
+            }
         }
     }
 }
 
 impl<T> State<T> {
+    fn len(&self) -> usize {
+        match &self.items {
+            Items::Line(line) => line.len(),
+            Items::Stack(stack) => stack.len(),
+            Items::Sorted(runs) => runs.len(),
+        }
+    }
+
+    fn sorted(&self) -> Option<&Runs<T>> {
+        match &self.items {
+            Items::Sorted(runs) => Some(runs),
+            Items::Line(_) | Items::Stack(_) => None,
+        }
+    }
+
+    /// Puts `item` in: at `place` where the order is that of the items, else last.
+    fn insert(&mut self, place: Place, item: T) {
+        match &mut self.items {
+            Items::Line(line) => line.push_back(item),
+            Items::Stack(stack) => stack.push(item),
+            Items::Sorted(runs) => runs.insert(place, item),
+        }
+        self.version = self.version.wrapping_add(1);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let item = match &mut self.items {
+            Items::Line(line) => line.pop_front(),
+            Items::Stack(stack) => stack.pop(),
+            Items::Sorted(runs) => runs.pop_front(),
+        }?;
+        self.popped = self.popped.wrapping_add(1);
+        self.version = self.version.wrapping_add(1);
+        Some(item)
+    }
+
     fn refusal(&self) -> Refusal {
         if self.closed {
             Refusal::Closed

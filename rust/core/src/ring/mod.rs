@@ -4,11 +4,12 @@
 mod handoff;
 mod list;
 mod mpmc;
+mod runs;
 mod unfinished;
 mod wait;
 
 pub use handoff::{Counters, Handoff};
-pub use list::List;
+pub use list::{Comparison, List, Order};
 pub use mpmc::Ring;
 pub use unfinished::{TooMany, Unfinished};
 pub use wait::{WaitList, Wake, Woken};
@@ -20,4 +21,7 @@ pub enum Refusal {
     NotNow,
     /// Closed for pushes; for a pop: closed and drained.
     Closed,
+    /// Where items are in order: this one cannot be compared with what is inside. Whoever compared
+    /// knows why; a pop never says so.
+    Incomparable,
 }

@@ -1,14 +1,10 @@
 //! The methods of `Queue`, as Python code sees them.
 
-use penstock_core::{
-    fork::Owner,
-    ring::{Handoff, Refusal, Unfinished},
-};
+use penstock_core::ring::{Handoff, Refusal};
 use pyo3::{PyTraverseError, exceptions::PyTypeError, gc::PyVisit, prelude::*, types::PyType};
-use std::mem::ManuallyDrop;
 
 use super::{
-    Core, Queue,
+    Queue,
     awaitable::QueueOperation,
     blocking,
     items::QueueItems,
@@ -28,28 +24,7 @@ impl Queue {
     #[new]
     #[pyo3(signature = (maxsize = 0, *, name = None))]
     fn new(py: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
-        let capacity = usize::try_from(maxsize).map_err(|_| {
-            let object = name
-                .as_ref()
-                .map_or_else(|| "queue".into(), |name| format!("queue '{name}'"));
-            crate::errors::error(
-                py,
-                crate::errors::Family::Misuse,
-                &format!("{object}: maxsize={maxsize} is negative"),
-                Some("give the number of items that fit, or 0 for a queue without bound"),
-            )
-        })?;
-        let items = Handoff::new((capacity > 0).then_some(capacity));
-        let core = Core {
-            items,
-            done: Unfinished::default(),
-        };
-        Ok(Self {
-            core: ManuallyDrop::new(Box::new(core)),
-            name,
-            owner: Owner::current(),
-            pid: std::process::id(),
-        })
+        Self::with(py, maxsize, name, Handoff::new)
     }
 
     /// Puts `item` in, waiting while the queue is full.
@@ -74,10 +49,10 @@ impl Queue {
         };
         match this.here(py)?.items.push(item) {
             Ok(()) => Ok(()),
-            Err((Refusal::Closed, _)) => Err(refusals::shut_down(py, this)),
             Err((Refusal::NotNow, item)) => {
                 blocking::run(py, &Self::operation(slf, Action::Put(item)), timeout).map(drop)
             }
+            Err((refusal, _)) => Err(refusals::of_put(py, this, refusal)),
         }
     }
 
@@ -88,8 +63,7 @@ impl Queue {
     fn put_nowait(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
         match self.here(py)?.items.push(item) {
             Ok(()) => Ok(()),
-            Err((Refusal::Closed, _)) => Err(refusals::shut_down(py, self)),
-            Err((Refusal::NotNow, _)) => Err(refusals::full(py, self, None)),
+            Err((refusal, _)) => Err(refusals::of_put(py, self, refusal)),
         }
     }
 
@@ -128,8 +102,8 @@ impl Queue {
         };
         match this.here(py)?.items.pop() {
             Ok(item) => Ok(item),
-            Err(Refusal::Closed) => Err(refusals::shut_down(py, this)),
             Err(Refusal::NotNow) => blocking::run(py, &Self::operation(slf, Action::Get), timeout),
+            Err(_) => Err(refusals::shut_down(py, this)),
         }
     }
 
@@ -140,8 +114,8 @@ impl Queue {
     fn get_nowait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.here(py)?.items.pop() {
             Ok(item) => Ok(item),
-            Err(Refusal::Closed) => Err(refusals::shut_down(py, self)),
             Err(Refusal::NotNow) => Err(refusals::empty(py, self, None)),
+            Err(_) => Err(refusals::shut_down(py, self)),
         }
     }
 
@@ -365,21 +339,26 @@ impl Queue {
         QueueItems::new(slf.unbind())
     }
 
-    fn __repr__(&self) -> String {
-        let name = self
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let name = this
             .name
             .as_ref()
             .map_or_else(String::new, |name| format!(" '{name}'"));
-        let head = format!("Queue{name}, maxsize {}", self.maxsize());
-        if !self.owner.is_here() {
-            return format!("<{head}, of process {}>", self.pid);
+        let class = slf.get_type().name()?;
+        let head = format!("{class}{name}, maxsize {}", this.maxsize());
+        if !this.owner.is_here() {
+            return Ok(format!("<{head}, of process {}>", this.pid));
         }
-        let shut_down = if self.core.items.is_closed() {
+        let shut_down = if this.core.items.is_closed() {
             ", shut down"
         } else {
             ""
         };
-        format!("<{head}, {} items{shut_down}>", self.core.items.len())
+        Ok(format!(
+            "<{head}, {} items{shut_down}>",
+            this.core.items.len()
+        ))
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {

@@ -10,7 +10,9 @@ mod budget;
 mod items;
 mod methods;
 mod operation;
+mod orders;
 mod refusals;
+mod selection;
 
 use std::mem::ManuallyDrop;
 
@@ -24,6 +26,8 @@ use crate::waiter::Waiter;
 pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
 use operation::{Action, Operation};
+pub(crate) use orders::{LifoQueue, PriorityQueue};
+pub(crate) use selection::{select, select_blocking};
 
 /// What is shared with waiters; on the heap, as Python objects are not aligned to cache lines.
 struct Core {
@@ -72,6 +76,28 @@ pub(crate) fn not_now(py: Python<'_>) -> Py<PyAny> {
 }
 
 impl Queue {
+    /// A queue whose items are kept by what `store` makes of the bound.
+    fn with(
+        py: Python<'_>,
+        maxsize: isize,
+        name: Option<String>,
+        store: impl FnOnce(Option<usize>) -> Handoff<Py<PyAny>, Waiter>,
+    ) -> PyResult<Self> {
+        let Ok(capacity) = usize::try_from(maxsize) else {
+            return Err(refusals::negative(py, name.as_deref(), maxsize));
+        };
+        let core = Core {
+            items: store((capacity > 0).then_some(capacity)),
+            done: Unfinished::default(),
+        };
+        Ok(Self {
+            core: ManuallyDrop::new(Box::new(core)),
+            name,
+            owner: Owner::current(),
+            pid: std::process::id(),
+        })
+    }
+
     fn core(&self) -> &Core {
         &self.core
     }

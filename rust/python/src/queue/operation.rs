@@ -12,7 +12,7 @@ use std::{
 use penstock_core::{ring::Refusal, sync::lock};
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyList};
 
-use super::{Queue, refusals};
+use super::{Queue, refusals, selection::Selection};
 use crate::waiter::Waiter;
 
 /// The items of a batch that are still to be put.
@@ -45,6 +45,7 @@ pub(super) enum Action {
     Put(Py<PyAny>),
     PutMany(Box<Batch>),
     Join,
+    Select(Box<Selection>),
 }
 
 pub(super) struct Operation {
@@ -89,10 +90,11 @@ impl Operation {
             }
             Action::Join if core.unfinished() == 0 => return Ok(Some(py.None())),
             Action::Join => return Ok(None),
+            Action::Select(selection) => return selection.attempt(py),
         };
         match refusal {
             Refusal::NotNow => Ok(None),
-            Refusal::Closed => Err(self.with_progress(py, refusals::shut_down(py, queue))),
+            refusal => Err(self.with_progress(py, refusals::of_put(py, queue, refusal))),
         }
     }
 
@@ -114,6 +116,7 @@ impl Operation {
                 self.with_progress(py, refusals::full(py, queue, timeout))
             }
             Action::Join => refusals::joining_expired(py, queue, timeout),
+            Action::Select(selection) => refusals::all_empty(py, &selection.label(), timeout),
         }
     }
 
@@ -138,6 +141,7 @@ impl Operation {
         let core = self.queue.get().core();
         match &self.action {
             Action::Join => core.unfinished() > 0,
+            Action::Select(selection) => selection.would_wait(),
             Action::Put(_) | Action::PutMany(_) => {
                 core.items
                     .capacity()
@@ -157,6 +161,7 @@ impl Operation {
             }
             Action::Put(_) | Action::PutMany(_) => core.items.enlist_putter(waiter, in_front),
             Action::Join => core.done.enlist(waiter),
+            Action::Select(selection) => selection.enlist(&waiter, in_front),
         }
     }
 
@@ -164,9 +169,12 @@ impl Operation {
     pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
         let core = self.queue.get().core();
         match &self.action {
-            Action::Get | Action::Next | Action::GetMany { .. } => core.items.leave_getter(waiter),
+            Action::Get | Action::Next | Action::GetMany { .. } => {
+                core.items.leave_getter(waiter);
+            }
             Action::Put(_) | Action::PutMany(_) => core.items.leave_putter(waiter),
             Action::Join => core.done.leave(waiter),
+            Action::Select(selection) => selection.leave(waiter),
         }
     }
 
@@ -178,6 +186,22 @@ impl Operation {
             Action::Put(_) => "aput",
             Action::PutMany(_) => "aput_many",
             Action::Join => "ajoin",
+            Action::Select(_) => "select",
+        }
+    }
+
+    /// What it works on, for people.
+    pub(super) fn label(&self) -> String {
+        match &self.action {
+            Action::Select(selection) => selection.label(),
+            _ => self.queue.get().label(),
+        }
+    }
+
+    pub(super) fn qualified_name(&self) -> String {
+        match &self.action {
+            Action::Select(_) => self.verb().to_owned(),
+            _ => format!("Queue.{}", self.verb()),
         }
     }
 
@@ -189,6 +213,7 @@ impl Operation {
                 Ok(left) => left.as_slice().iter().try_for_each(|item| visit.call(item)),
                 Err(_) => Ok(()),
             },
+            Action::Select(selection) => selection.traverse(visit),
             _ => Ok(()),
         }
     }
