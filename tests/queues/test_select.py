@@ -303,7 +303,7 @@ async def test_what_cannot_work_is_refused(anyio_backend):
     queue = Queue(4, name="q")
     with pytest.raises(Misuse, match="no queue"):
         select()
-    with pytest.raises(Misuse, match="'q': select.. got it twice"):
+    with pytest.raises(Misuse, match=r"'q': select.. got it twice"):
         select(queue, Queue(), queue)
     with pytest.raises(Misuse, match="timeout=-1"):
         select(queue, timeout=-1)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from penstock._native import LifoQueue, PriorityQueue, Queue, select, select_blocking
+from penstock._native import (
+    LifoQueue,
+    PriorityQueue,
+    Queue,
+    Reservation,
+    select,
+    select_blocking,
+)
 
 from .statistics import QueueStatistics
 
@@ -20,6 +27,7 @@ __all__ = (
     "QueueFull",
     "QueueShutDown",
     "QueueStatistics",
+    "Reservation",
     "select",
     "select_blocking",
 )

@@ -29,7 +29,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::queue::{
-        LifoQueue, PriorityQueue, Queue, QueueItems, QueueOperation, select, select_blocking,
+        LifoQueue, PriorityQueue, Queue, QueueItems, QueueOperation, Reservation, select,
+        select_blocking,
     };
     #[pymodule_export]
     use crate::shared::{Arena, Parcel, Port, Slab, die_with};

@@ -8,8 +8,15 @@
 //! pop → NotNow;  enlist_getter;  pop → NotNow;  sleep;  pop;  leave_getter
 //! ```
 //! with `leave` on every way out, and `enlist` (in front) again where the pop after a sleep fails.
+//!
+//! A ring knows its slots and nothing else. When somebody first peeks, reserves or moves the bound,
+//! its items move to a list, for good, in [`Handoff::list`]: the ring is closed, so that pushes and
+//! pops find out on the path on which they find an end, and the common path pays nothing. Who is
+//! told "closed" by a ring looks for the list, behind the gate that a move or a close holds. Items
+//! are popped from the ring, by whomever, before they can be popped from the list, and pushed to
+//! the list after the last push to the ring: their order is kept.
 
-use std::vec;
+use std::{sync::OnceLock, vec};
 
 use super::{
     Refusal,
@@ -17,7 +24,7 @@ use super::{
     mpmc::Ring,
     wait::{WaitList, Wake},
 };
-use crate::sync::{Arc, Ordering, fence};
+use crate::sync::{Arc, Mutex, Ordering, fence, lock};
 
 /// Up to this bound the slots are set aside at once (1 MiB of them); a queue with a larger bound
 /// is bounded just as well, and its memory follows what is inside.
@@ -47,14 +54,19 @@ enum Store<T> {
     List(Box<List<T>>),
 }
 
-/// Calls the same method on whichever store there is.
+/// Calls the same method on whichever store holds the items now.
 macro_rules! store {
     ($self:ident, $store:ident => $call:expr) => {
-        match &$self.store {
-            Store::Ring($store) => $call,
-            Store::List($store) => $call,
+        match $self.now() {
+            Now::Ring($store) => $call,
+            Now::List($store) => $call,
         }
     };
+}
+
+enum Now<'a, T> {
+    Ring(&'a Ring<T>),
+    List(&'a List<T>),
 }
 
 /// The queue; `W` is what waits.
@@ -62,6 +74,10 @@ pub struct Handoff<T, W> {
     store: Store<T>,
     getters: WaitList<W>,
     putters: WaitList<W>,
+    /// Where the items of a ring have moved to; set under the gate, once.
+    list: OnceLock<Box<List<T>>>,
+    /// Held while the items move and while the queue is closed.
+    gate: Mutex<()>,
 }
 
 impl<T, W: Wake> Handoff<T, W> {
@@ -94,21 +110,100 @@ impl<T, W: Wake> Handoff<T, W> {
             store,
             getters: WaitList::default(),
             putters: WaitList::default(),
+            list: OnceLock::new(),
+            gate: Mutex::new(()),
         }
+    }
+
+    /// Where the items are.
+    fn now(&self) -> Now<'_, T> {
+        match &self.store {
+            Store::List(list) => Now::List(list),
+            Store::Ring(ring) if ring.is_closed() => match self.moved() {
+                Some(list) => Now::List(list),
+                None => Now::Ring(ring),
+            },
+            Store::Ring(ring) => Now::Ring(ring),
+        }
+    }
+
+    /// The list to which a closed ring's items have moved, if that is why it is closed.
+    #[cold]
+    fn moved(&self) -> Option<&List<T>> {
+        if self.list.get().is_none() {
+            // Whoever is moving them has closed the ring and not yet said where they are.
+            drop(lock(&self.gate));
+        }
+        self.list.get().map(Box::as_ref)
+    }
+
+    /// The store as a list, to which a ring's items move at the first call.
+    fn list(&self) -> &List<T> {
+        match &self.store {
+            Store::List(list) => list,
+            Store::Ring(ring) => {
+                if self.list.get().is_none() {
+                    self.move_out_of(ring);
+                }
+                self.list.get().expect("it was set under the gate")
+            }
+        }
+    }
+
+    fn move_out_of(&self, ring: &Ring<T>) {
+        let _gate = lock(&self.gate);
+        if self.list.get().is_some() {
+            return;
+        }
+        let was_closed = ring.is_closed();
+        let mut items = Vec::new();
+        ring.retire(&mut items);
+        // Nobody pops from the ring any more, so its count is final; what moves is not gone.
+        let popped = ring.popped().wrapping_sub(items.len());
+        let list = List::new(Some(ring.capacity()), Order::OldestFirst);
+        list.adopt(items.into_iter(), popped, was_closed);
+        let is_first = self.list.set(Box::new(list)).is_ok();
+        debug_assert!(is_first, "the gate was held");
     }
 
     /// Pushes, and wakes a getter if one sleeps; or gives the item back.
     #[inline]
     pub fn push(&self, item: T) -> Result<(), (Refusal, T)> {
-        store!(self, store => store.push(item))?;
+        match &self.store {
+            Store::Ring(ring) => {
+                if let Err((refusal, item)) = ring.push(item) {
+                    self.push_past_ring(refusal, item)?;
+                }
+            }
+            Store::List(list) => list.push(item)?,
+        }
         self.gave(1);
         Ok(())
+    }
+
+    #[cold]
+    fn push_past_ring(&self, refusal: Refusal, item: T) -> Result<(), (Refusal, T)> {
+        if refusal == Refusal::Closed
+            && let Some(list) = self.moved()
+        {
+            return list.push(item);
+        }
+        Err((refusal, item))
     }
 
     /// Pushes as many as fit, in order, and wakes as many getters; what did not fit stays in the
     /// iterator.
     pub fn push_many(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
-        let count = store!(self, store => store.push_many(items))?;
+        let count = match &self.store {
+            Store::Ring(ring) => match ring.push_many(items) {
+                Err(Refusal::Closed) => match self.moved() {
+                    Some(list) => list.push_many(items),
+                    None => Err(Refusal::Closed),
+                },
+                outcome => outcome,
+            },
+            Store::List(list) => list.push_many(items),
+        }?;
         self.gave(count);
         Ok(count)
     }
@@ -116,17 +211,87 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Pops, and wakes a putter if one sleeps.
     #[inline]
     pub fn pop(&self) -> Result<T, Refusal> {
-        let item = store!(self, store => store.pop())?;
+        let item = match &self.store {
+            Store::Ring(ring) => match ring.pop() {
+                Ok(item) => item,
+                Err(refusal) => self.pop_past_ring(refusal)?,
+            },
+            Store::List(list) => list.pop()?,
+        };
         self.made_room(1);
         Ok(item)
+    }
+
+    #[cold]
+    fn pop_past_ring(&self, refusal: Refusal) -> Result<T, Refusal> {
+        if refusal == Refusal::Closed
+            && let Some(list) = self.moved()
+        {
+            return list.pop();
+        }
+        Err(refusal)
     }
 
     /// Pops between `min` and `max` items, in their order; fewer than `min`, but one at least, only
     /// once closed.
     pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
-        let count = store!(self, store => store.pop_many(min, max, out))?;
+        let count = match &self.store {
+            Store::Ring(ring) => match ring.pop_many(min, max, out) {
+                Err(Refusal::Closed) => match self.moved() {
+                    Some(list) => list.pop_many(min, max, out),
+                    None => Err(Refusal::Closed),
+                },
+                outcome => outcome,
+            },
+            Store::List(list) => list.pop_many(min, max, out),
+        }?;
         self.made_room(count);
         Ok(count)
+    }
+
+    /// Shows the item that the next pop takes; `look` runs under a lock.
+    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
+        self.list().peek(look)
+    }
+
+    /// Sets a place aside, to be used by [`Handoff::push_reserved`] or given back.
+    pub fn reserve(&self) -> Result<(), Refusal> {
+        self.list().reserve()
+    }
+
+    /// Pushes into a reserved place and wakes a getter if one sleeps; or gives the item back, and
+    /// then the place is still reserved.
+    pub fn push_reserved(&self, item: T) -> Result<(), (Refusal, T)> {
+        self.list().push_reserved(item)?;
+        self.gave(1);
+        Ok(())
+    }
+
+    /// Gives a reserved place back, and wakes a putter if one sleeps.
+    pub fn release(&self) {
+        self.list().release();
+        self.made_room(1);
+    }
+
+    /// How many places are set aside.
+    pub fn reserved(&self) -> usize {
+        match self.now() {
+            Now::Ring(_) => 0,
+            Now::List(list) => list.reserved(),
+        }
+    }
+
+    /// Moves the bound, or takes it away. What is inside stays; whoever waits looks again: a putter
+    /// as there may be room, a getter as its `min` may be out of reach.
+    ///
+    /// # Panics
+    /// If `capacity` is zero.
+    pub fn set_capacity(&self, capacity: Option<usize>) {
+        assert!(capacity != Some(0), "a queue needs room for one item");
+        self.list().set_capacity(capacity);
+        fence(Ordering::SeqCst);
+        self.putters.notify_all();
+        self.getters.notify_all();
     }
 
     #[inline]
@@ -141,7 +306,9 @@ impl<T, W: Wake> Handoff<T, W> {
 
     #[inline]
     fn made_room(&self, count: usize) {
-        if self.capacity().is_none() {
+        if let Store::List(list) = &self.store
+            && list.capacity().is_none()
+        {
             return;
         }
         fence(Ordering::SeqCst);
@@ -194,10 +361,22 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Refuses all further pushes and wakes everybody. What is inside can still be popped. Who
     /// enlists after this looks again before it sleeps, and a closed queue never says "not now".
     pub fn close(&self) {
-        store!(self, store => store.close());
+        {
+            let _gate = lock(&self.gate);
+            match (&self.store, self.list.get()) {
+                (_, Some(list)) => list.close(),
+                (Store::Ring(ring), None) => ring.close(),
+                (Store::List(list), None) => list.close(),
+            }
+        }
         fence(Ordering::SeqCst);
         self.getters.notify_all();
         self.putters.notify_all();
+    }
+
+    /// Whether nothing more fits, at some moment during the call.
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     /// Takes all that is inside into `out`; of a closed queue, all that ever will be.
@@ -222,9 +401,10 @@ impl<T, W: Wake> Handoff<T, W> {
 
     /// How many fit; `None` without bound.
     pub fn capacity(&self) -> Option<usize> {
-        match &self.store {
-            Store::Ring(ring) => Some(ring.capacity()),
-            Store::List(list) => list.capacity(),
+        match (&self.store, self.list.get()) {
+            (_, Some(list)) => list.capacity(),
+            (Store::Ring(ring), None) => Some(ring.capacity()),
+            (Store::List(list), None) => list.capacity(),
         }
     }
 
@@ -240,8 +420,9 @@ impl<T, W: Wake> Handoff<T, W> {
 
     /// What a putter may count on.
     fn room(&self) -> usize {
-        self.capacity()
-            .map_or(usize::MAX, |capacity| capacity.saturating_sub(self.len()))
+        self.capacity().map_or(usize::MAX, |capacity| {
+            capacity.saturating_sub(self.len() + self.reserved())
+        })
     }
 
     /// Figures for people and metrics.
@@ -260,10 +441,11 @@ impl<T, W: Wake> Handoff<T, W> {
     /// # Safety
     /// No other thread may use the queue during the call.
     pub unsafe fn for_each(&self, visit: impl FnMut(&T)) {
-        match &self.store {
+        match (&self.store, self.list.get()) {
+            (_, Some(list)) => list.for_each(visit),
             // SAFETY: the caller's promise is passed on.
-            Store::Ring(ring) => unsafe { ring.for_each(visit) },
-            Store::List(list) => list.for_each(visit),
+            (Store::Ring(ring), None) => unsafe { ring.for_each(visit) },
+            (Store::List(list), None) => list.for_each(visit),
         }
     }
 }

@@ -10,6 +10,9 @@
 //! which needs another push or pop to have succeeded. Only pushes compare, so what cannot be
 //! compared is refused before it is inside, and no pop ever fails for it. A push goes behind its
 //! equals: among them the oldest comes out first.
+//!
+//! The bound may change at any time, and places may be reserved: both are read and moved under the
+//! lock. A bound below what is inside drops nothing; it only refuses pushes.
 
 use std::{collections::VecDeque, vec};
 
@@ -17,7 +20,7 @@ use super::{
     Refusal,
     runs::{Place, Runs},
 };
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 
 /// How the items of a queue by priority compare.
 pub struct Comparison<T> {
@@ -43,18 +46,30 @@ enum Items<T> {
     Sorted(Runs<T>),
 }
 
+/// The place that a push goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Free,
+    Reserved,
+}
+
 struct State<T> {
     items: Items<T>,
     /// Moves whenever a place in `Items::Sorted` may have changed its meaning.
     version: u64,
     closed: bool,
     popped: usize,
+    reserved: usize,
 }
+
+/// What stands for no bound.
+const UNBOUNDED: usize = usize::MAX;
 
 /// See the module's head.
 pub struct List<T> {
     state: Mutex<State<T>>,
-    capacity: Option<usize>,
+    /// Written under the lock, read there and, for a look, without it (Relaxed).
+    capacity: AtomicUsize,
     comparison: Option<Comparison<T>>,
 }
 
@@ -72,10 +87,11 @@ impl<T> List<T> {
             version: 0,
             closed: false,
             popped: 0,
+            reserved: 0,
         };
         Self {
             state: Mutex::new(state),
-            capacity,
+            capacity: AtomicUsize::new(capacity.unwrap_or(UNBOUNDED)),
             comparison,
         }
     }
@@ -83,33 +99,100 @@ impl<T> List<T> {
     /// How many items fit; `None` without bound.
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
-        self.capacity
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        (capacity != UNBOUNDED).then_some(capacity)
+    }
+
+    /// Sets the bound, or takes it away; what is inside stays.
+    pub fn set_capacity(&self, capacity: Option<usize>) {
+        let _state = lock(&self.state);
+        let capacity = capacity.unwrap_or(UNBOUNDED);
+        self.capacity.store(capacity, Ordering::Relaxed);
+    }
+
+    /// Takes over what another store held, oldest first, of which `popped` items are gone by now.
+    pub(super) fn adopt(&self, items: impl Iterator<Item = T>, popped: usize, closed: bool) {
+        let mut state = lock(&self.state);
+        for item in items {
+            state.insert(Place { run: 0, index: 0 }, item);
+        }
+        state.popped = popped;
+        state.closed = closed;
+    }
+
+    /// Sets a place aside for [`List::push_reserved`] or [`List::release`].
+    pub fn reserve(&self) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        match self.refusal_to_push(&state) {
+            Some(refusal) => Err(refusal),
+            None => {
+                state.reserved += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a reserved place back.
+    pub fn release(&self) {
+        let mut state = lock(&self.state);
+        state.reserved = state.reserved.saturating_sub(1);
+    }
+
+    /// How many places are set aside.
+    #[must_use]
+    pub fn reserved(&self) -> usize {
+        lock(&self.state).reserved
+    }
+
+    /// Pushes one item into a reserved place, or gives it back; then the place is still reserved.
+    pub fn push_reserved(&self, item: T) -> Result<(), (Refusal, T)> {
+        self.put(item, Room::Reserved)
+    }
+
+    /// Shows the item that a pop would take. `look` runs under the lock.
+    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
+        let state = lock(&self.state);
+        state.first().map(look).ok_or(state.refusal())
     }
 
     /// Pushes one item, or gives it back.
+    #[inline]
     pub fn push(&self, item: T) -> Result<(), (Refusal, T)> {
-        let Some(comparison) = &self.comparison else {
-            let mut state = lock(&self.state);
-            return match self.refusal_to_push(&state) {
-                Some(refusal) => Err((refusal, item)),
-                None => {
-                    state.insert(Place { run: 0, index: 0 }, item);
-                    Ok(())
-                }
-            };
-        };
+        self.put(item, Room::Free)
+    }
+
+    #[inline]
+    fn put(&self, item: T, room: Room) -> Result<(), (Refusal, T)> {
+        if let Some(comparison) = &self.comparison {
+            return self.put_in_order(comparison, item, room);
+        }
+        let mut state = lock(&self.state);
+        if let Some(refusal) = self.refusal_to_put(&state, room) {
+            return Err((refusal, item));
+        }
+        state.accept(Place { run: 0, index: 0 }, item, room);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn put_in_order(
+        &self,
+        comparison: &Comparison<T>,
+        item: T,
+        room: Room,
+    ) -> Result<(), (Refusal, T)> {
         loop {
-            let (version, place) = match self.search(comparison, &item) {
+            let (version, place) = match self.search(comparison, &item, room) {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
                 Err(refusal) => return Err((refusal, item)),
             };
             let mut state = lock(&self.state);
-            if let Some(refusal) = self.refusal_to_push(&state) {
+            if let Some(refusal) = self.refusal_to_put(&state, room) {
                 return Err((refusal, item));
             }
             if state.version == version {
-                state.insert(place, item);
+                state.accept(place, item, room);
                 return Ok(());
             }
         }
@@ -121,10 +204,11 @@ impl<T> List<T> {
         &self,
         comparison: &Comparison<T>,
         item: &T,
+        room: Room,
     ) -> Result<Option<(u64, Place)>, Refusal> {
         let (version, runs) = {
             let state = lock(&self.state);
-            if let Some(refusal) = self.refusal_to_push(&state) {
+            if let Some(refusal) = self.refusal_to_put(&state, room) {
                 return Err(refusal);
             }
             (state.version, state.sorted().map_or(0, Runs::runs))
@@ -228,11 +312,14 @@ impl<T> List<T> {
         }
     }
 
+    #[inline]
     fn room(&self, state: &State<T>) -> usize {
-        self.capacity
-            .map_or(usize::MAX, |capacity| capacity - state.len())
+        let taken = state.len() + state.reserved;
+        self.capacity()
+            .map_or(usize::MAX, |capacity| capacity.saturating_sub(taken))
     }
 
+    #[inline]
     fn refusal_to_push(&self, state: &State<T>) -> Option<Refusal> {
         if state.closed {
             Some(Refusal::Closed)
@@ -243,7 +330,16 @@ impl<T> List<T> {
         }
     }
 
+    #[inline]
+    fn refusal_to_put(&self, state: &State<T>, room: Room) -> Option<Refusal> {
+        match room {
+            Room::Free => self.refusal_to_push(state),
+            Room::Reserved => state.closed.then_some(Refusal::Closed),
+        }
+    }
+
     /// Pops one item.
+    #[inline]
     pub fn pop(&self) -> Result<T, Refusal> {
         let mut state = lock(&self.state);
         state.pop().ok_or(state.refusal())
@@ -328,23 +424,45 @@ impl<T> State<T> {
     }
 
     /// Puts `item` in: at `place` where the order is that of the items, else last.
+    #[inline]
     fn insert(&mut self, place: Place, item: T) {
         match &mut self.items {
             Items::Line(line) => line.push_back(item),
             Items::Stack(stack) => stack.push(item),
-            Items::Sorted(runs) => runs.insert(place, item),
+            Items::Sorted(runs) => {
+                runs.insert(place, item);
+                self.version = self.version.wrapping_add(1);
+            }
         }
-        self.version = self.version.wrapping_add(1);
     }
 
+    #[inline]
+    fn accept(&mut self, place: Place, item: T, room: Room) {
+        self.insert(place, item);
+        if room == Room::Reserved {
+            self.reserved = self.reserved.saturating_sub(1);
+        }
+    }
+
+    fn first(&self) -> Option<&T> {
+        match &self.items {
+            Items::Line(line) => line.front(),
+            Items::Stack(stack) => stack.last(),
+            Items::Sorted(runs) => runs.get(Place { run: 0, index: 0 }),
+        }
+    }
+
+    #[inline]
     fn pop(&mut self) -> Option<T> {
         let item = match &mut self.items {
             Items::Line(line) => line.pop_front(),
             Items::Stack(stack) => stack.pop(),
-            Items::Sorted(runs) => runs.pop_front(),
+            Items::Sorted(runs) => {
+                self.version = self.version.wrapping_add(1);
+                runs.pop_front()
+            }
         }?;
         self.popped = self.popped.wrapping_add(1);
-        self.version = self.version.wrapping_add(1);
         Some(item)
     }
 

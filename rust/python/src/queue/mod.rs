@@ -12,6 +12,7 @@ mod methods;
 mod operation;
 mod orders;
 mod refusals;
+mod reservation;
 mod selection;
 
 use std::mem::ManuallyDrop;
@@ -27,6 +28,7 @@ pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
 use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};
+pub(crate) use reservation::Reservation;
 pub(crate) use selection::{select, select_blocking};
 
 /// What is shared with waiters; on the heap, as Python objects are not aligned to cache lines.
@@ -147,13 +149,24 @@ impl Queue {
             (Ok(min), Ok(max)) if min > max => {
                 refuse(format!("min={min} is more than max={max}"), "raise max")
             }
-            (Ok(min), Ok(max)) => match self.core.items.capacity() {
-                Some(bound) if min > bound => refuse(
-                    format!("min={min} can never be met, as no more than {bound} items fit"),
-                    "lower min, or make the queue with a larger maxsize",
-                ),
-                _ => Ok(Action::GetMany { min, max }),
-            },
+            (Ok(min), Ok(max)) => {
+                self.within_bound(py, min)?;
+                Ok(Action::GetMany { min, max })
+            }
+        }
+    }
+
+    /// Refuses a batch of which no more than a part fits.
+    #[cold]
+    fn within_bound(&self, py: Python<'_>, min: usize) -> PyResult<()> {
+        match self.core.items.capacity() {
+            Some(bound) if min > bound && self.core.items.len() < min => Err(refusals::misuse(
+                py,
+                self,
+                &format!("min={min} can never be met, as no more than {bound} items fit"),
+                "lower min, or raise maxsize",
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 use penstock_core::{ring::Refusal, sync::lock};
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyList};
 
-use super::{Queue, refusals, selection::Selection};
+use super::{Queue, refusals, reservation::Reservation, selection::Selection};
 use crate::waiter::Waiter;
 
 /// The items of a batch that are still to be put.
@@ -42,8 +42,11 @@ pub(super) enum Action {
         min: usize,
         max: usize,
     },
+    /// Looks at what `Get` would take.
+    Peek,
     Put(Py<PyAny>),
     PutMany(Box<Batch>),
+    Reserve,
     Join,
     Select(Box<Selection>),
 }
@@ -71,9 +74,25 @@ impl Operation {
                     Err(Refusal::NotNow) if *min == 0 => {
                         return Ok(Some(PyList::empty(py).into()));
                     }
+                    // The bound may have moved while this waited.
+                    Err(Refusal::NotNow) => {
+                        queue.within_bound(py, *min)?;
+                        Refusal::NotNow
+                    }
                     Err(refusal) => refusal,
                 }
             }
+            Action::Peek => match core.items.peek(|item| item.clone_ref(py)) {
+                Ok(item) => return Ok(Some(item)),
+                Err(refusal) => refusal,
+            },
+            Action::Reserve => match core.items.reserve() {
+                Ok(()) => {
+                    let place = Reservation::new(self.queue.clone_ref(py));
+                    return Py::new(py, place).map(|place| Some(place.into_any()));
+                }
+                Err(refusal) => refusal,
+            },
             Action::Put(item) => match core.items.push(item.clone_ref(py)) {
                 Ok(()) => return Ok(Some(py.None())),
                 Err((refusal, _)) => refusal,
@@ -109,10 +128,10 @@ impl Operation {
     pub(super) fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
         let queue = self.queue.get();
         match &self.action {
-            Action::Get | Action::Next => refusals::empty(py, queue, timeout),
+            Action::Get | Action::Next | Action::Peek => refusals::empty(py, queue, timeout),
             Action::GetMany { min: 0 | 1, .. } => refusals::empty(py, queue, timeout),
             Action::GetMany { min, .. } => refusals::too_few(py, queue, *min, timeout),
-            Action::Put(_) | Action::PutMany(_) => {
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
                 self.with_progress(py, refusals::full(py, queue, timeout))
             }
             Action::Join => refusals::joining_expired(py, queue, timeout),
@@ -142,11 +161,8 @@ impl Operation {
         match &self.action {
             Action::Join => core.unfinished() > 0,
             Action::Select(selection) => selection.would_wait(),
-            Action::Put(_) | Action::PutMany(_) => {
-                core.items
-                    .capacity()
-                    .is_some_and(|bound| core.items.len() >= bound)
-                    && !core.items.is_closed()
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.is_full() && !core.items.is_closed()
             }
             _ => core.items.len() < self.need() && !core.items.is_closed(),
         }
@@ -156,10 +172,12 @@ impl Operation {
     pub(super) fn enlist(&self, waiter: Arc<Waiter>, in_front: bool) {
         let core = self.queue.get().core();
         match &self.action {
-            Action::Get | Action::Next | Action::GetMany { .. } => {
+            Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
                 core.items.enlist_getter(waiter, in_front);
             }
-            Action::Put(_) | Action::PutMany(_) => core.items.enlist_putter(waiter, in_front),
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.enlist_putter(waiter, in_front);
+            }
             Action::Join => core.done.enlist(waiter),
             Action::Select(selection) => selection.enlist(&waiter, in_front),
         }
@@ -169,10 +187,12 @@ impl Operation {
     pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
         let core = self.queue.get().core();
         match &self.action {
-            Action::Get | Action::Next | Action::GetMany { .. } => {
+            Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
                 core.items.leave_getter(waiter);
             }
-            Action::Put(_) | Action::PutMany(_) => core.items.leave_putter(waiter),
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.leave_putter(waiter);
+            }
             Action::Join => core.done.leave(waiter),
             Action::Select(selection) => selection.leave(waiter),
         }
@@ -183,6 +203,8 @@ impl Operation {
             Action::Get => "aget",
             Action::Next => "__anext__",
             Action::GetMany { .. } => "aget_many",
+            Action::Peek => "apeek",
+            Action::Reserve => "areserve",
             Action::Put(_) => "aput",
             Action::PutMany(_) => "aput_many",
             Action::Join => "ajoin",
