@@ -3,9 +3,10 @@
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
 //!
 //! Weakened by hand, and seen to fail here:
-//! - `push`: the version not looked at before the insertion (out of order);
+//! - `put_in_order`: the version not looked at before the insertion (out of order);
 //! - `search`: the version read at its end in place of its beginning (out of order);
-//! - `push`: closed not looked at again before the insertion (an item accepted after the drain).
+//! - `put_in_order`: closed not looked at again before the insertion (an item accepted after the
+//!   drain).
 //!
 //! Changed and not seen, since the look before the insertion finds it, too: `precedes` going on
 //! though the version has moved. It saves comparisons.

@@ -4,20 +4,17 @@
 //! Guarantee: the same answers as [`super::Ring`]; blocking only for the length of an insertion or a
 //! move out. Memory follows what is inside, not the bound.
 //!
-//! Comparing is foreign code: it may fail, take its time, or use this very queue. So no lock is
-//! held while it runs. A push that has to compare looks at one item after the other, with a handle
-//! of its own to each, and goes in if nothing was moved meanwhile; otherwise it searches anew,
-//! which needs another push or pop to have succeeded. Only pushes compare, so what cannot be
-//! compared is refused before it is inside, and no pop ever fails for it. A push goes behind its
-//! equals: among them the oldest comes out first.
-//!
 //! The bound may change at any time, and places may be reserved: both are read and moved under the
-//! lock. A bound below what is inside drops nothing; it only refuses pushes.
+//! lock. A bound below what is inside drops nothing; it only refuses pushes. How an item finds its
+//! place in the order of the items is told in `list/ordered.rs`.
+
+mod ordered;
 
 use std::{collections::VecDeque, vec};
 
 use super::{
     Refusal,
+    items::Items,
     runs::{Place, Runs},
 };
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
@@ -40,12 +37,6 @@ pub enum Order<T> {
     LeastFirst(Comparison<T>),
 }
 
-enum Items<T> {
-    Line(VecDeque<T>),
-    Stack(Vec<T>),
-    Sorted(Runs<T>),
-}
-
 /// The place that a push goes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
@@ -55,8 +46,6 @@ enum Room {
 
 struct State<T> {
     items: Items<T>,
-    /// Moves whenever a place in `Items::Sorted` may have changed its meaning.
-    version: u64,
     closed: bool,
     popped: usize,
     reserved: usize,
@@ -84,7 +73,6 @@ impl<T> List<T> {
         };
         let state = State {
             items,
-            version: 0,
             closed: false,
             popped: 0,
             reserved: 0,
@@ -114,7 +102,7 @@ impl<T> List<T> {
     pub(super) fn adopt(&self, items: impl Iterator<Item = T>, popped: usize, closed: bool) {
         let mut state = lock(&self.state);
         for item in items {
-            state.insert(Place { run: 0, index: 0 }, item);
+            state.items.insert(Place { run: 0, index: 0 }, item);
         }
         state.popped = popped;
         state.closed = closed;
@@ -152,7 +140,7 @@ impl<T> List<T> {
     /// Shows the item that a pop would take. `look` runs under the lock.
     pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
         let state = lock(&self.state);
-        state.first().map(look).ok_or(state.refusal())
+        state.items.first().map(look).ok_or(state.refusal())
     }
 
     /// Pushes one item, or gives it back.
@@ -172,103 +160,6 @@ impl<T> List<T> {
         }
         state.accept(Place { run: 0, index: 0 }, item, room);
         Ok(())
-    }
-
-    #[inline(never)]
-    fn put_in_order(
-        &self,
-        comparison: &Comparison<T>,
-        item: T,
-        room: Room,
-    ) -> Result<(), (Refusal, T)> {
-        loop {
-            let (version, place) = match self.search(comparison, &item, room) {
-                Ok(Some(found)) => found,
-                Ok(None) => continue,
-                Err(refusal) => return Err((refusal, item)),
-            };
-            let mut state = lock(&self.state);
-            if let Some(refusal) = self.refusal_to_put(&state, room) {
-                return Err((refusal, item));
-            }
-            if state.version == version {
-                state.accept(place, item, room);
-                return Ok(());
-            }
-        }
-    }
-
-    /// Finds the place behind all that do not come after `item`, and the version for which that
-    /// holds; `None` if something was moved meanwhile.
-    fn search(
-        &self,
-        comparison: &Comparison<T>,
-        item: &T,
-        room: Room,
-    ) -> Result<Option<(u64, Place)>, Refusal> {
-        let (version, runs) = {
-            let state = lock(&self.state);
-            if let Some(refusal) = self.refusal_to_put(&state, room) {
-                return Err(refusal);
-            }
-            (state.version, state.sorted().map_or(0, Runs::runs))
-        };
-        // Which run: the first whose last item comes after `item`.
-        let (mut low, mut high) = (0, runs);
-        while low < high {
-            let run = usize::midpoint(low, high);
-            let index = self.run_len(run).saturating_sub(1);
-            match self.precedes(comparison, item, version, Place { run, index })? {
-                Some(true) => high = run,
-                Some(false) => low = run + 1,
-                None => return Ok(None),
-            }
-        }
-        if low == runs {
-            let run = runs.saturating_sub(1);
-            let index = self.run_len(run);
-            return Ok(Some((version, Place { run, index })));
-        }
-        let run = low;
-        let (mut low, mut high) = (0, self.run_len(run).saturating_sub(1));
-        while low < high {
-            let index = usize::midpoint(low, high);
-            match self.precedes(comparison, item, version, Place { run, index })? {
-                Some(true) => high = index,
-                Some(false) => low = index + 1,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some((version, Place { run, index: low })))
-    }
-
-    fn run_len(&self, run: usize) -> usize {
-        let state = lock(&self.state);
-        state.sorted().map_or(0, |runs| runs.run_len(run))
-    }
-
-    /// Whether `item` comes before the one at `place`; `None` if something was moved meanwhile.
-    fn precedes(
-        &self,
-        comparison: &Comparison<T>,
-        item: &T,
-        version: u64,
-        place: Place,
-    ) -> Result<Option<bool>, Refusal> {
-        let other = {
-            let state = lock(&self.state);
-            if state.version != version {
-                return Ok(None);
-            }
-            let other = state.sorted().and_then(|runs| runs.get(place));
-            other.map(comparison.share)
-        };
-        match other {
-            None => Ok(None),
-            Some(other) => (comparison.precedes)(item, &other)
-                .map(Some)
-                .ok_or(Refusal::Incomparable),
-        }
     }
 
     /// Pushes as many of `items` as fit, in order; what did not fit stays in the iterator.
@@ -292,29 +183,9 @@ impl<T> List<T> {
         Ok(count)
     }
 
-    /// One at a time, as room or a comparison may fail at any of them: the caller comes again.
-    fn push_one_by_one(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
-        if let Some(refusal) = self.refusal_to_push(&lock(&self.state)) {
-            let nothing_to_do = items.len() == 0 && refusal == Refusal::NotNow;
-            return if nothing_to_do { Ok(0) } else { Err(refusal) };
-        }
-        let Some(item) = items.next() else {
-            return Ok(0);
-        };
-        match self.push(item) {
-            Ok(()) => Ok(1),
-            Err((refusal, item)) => {
-                // Back in front of the rest.
-                let rest: Vec<T> = std::iter::once(item).chain(items.by_ref()).collect();
-                *items = rest.into_iter();
-                Err(refusal)
-            }
-        }
-    }
-
     #[inline]
     fn room(&self, state: &State<T>) -> usize {
-        let taken = state.len() + state.reserved;
+        let taken = state.items.len() + state.reserved;
         self.capacity()
             .map_or(usize::MAX, |capacity| capacity.saturating_sub(taken))
     }
@@ -349,7 +220,7 @@ impl<T> List<T> {
     /// at least, only from a closed list.
     pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
         let mut state = lock(&self.state);
-        let there = state.len();
+        let there = state.items.len();
         if there == 0 || (there < min && !state.closed) {
             return Err(state.refusal());
         }
@@ -373,7 +244,7 @@ impl<T> List<T> {
     #[must_use]
     pub fn pushed(&self) -> usize {
         let state = lock(&self.state);
-        state.popped.wrapping_add(state.len())
+        state.popped.wrapping_add(state.items.len())
     }
 
     /// How many items were popped so far.
@@ -385,7 +256,7 @@ impl<T> List<T> {
     /// How many items are inside.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.state).len()
+        lock(&self.state).items.len()
     }
 
     /// Whether nothing is inside.
@@ -398,70 +269,27 @@ impl<T> List<T> {
     /// may have stopped that one, so it looks and never waits.
     pub fn for_each(&self, visit: impl FnMut(&T)) {
         if let Ok(state) = self.state.try_lock() {
-            match &state.items {
-                Items::Line(line) => line.iter().for_each(visit),
-                Items::Stack(stack) => stack.iter().for_each(visit),
-                Items::Sorted(runs) => runs.iter().for_each(visit),
-            }
+            state.items.for_each(visit);
         }
     }
 }
 
 impl<T> State<T> {
-    fn len(&self) -> usize {
-        match &self.items {
-            Items::Line(line) => line.len(),
-            Items::Stack(stack) => stack.len(),
-            Items::Sorted(runs) => runs.len(),
-        }
-    }
-
-    fn sorted(&self) -> Option<&Runs<T>> {
-        match &self.items {
-            Items::Sorted(runs) => Some(runs),
-            Items::Line(_) | Items::Stack(_) => None,
-        }
-    }
-
-    /// Puts `item` in: at `place` where the order is that of the items, else last.
-    #[inline]
-    fn insert(&mut self, place: Place, item: T) {
-        match &mut self.items {
-            Items::Line(line) => line.push_back(item),
-            Items::Stack(stack) => stack.push(item),
-            Items::Sorted(runs) => {
-                runs.insert(place, item);
-                self.version = self.version.wrapping_add(1);
-            }
-        }
+    fn version(&self) -> u64 {
+        self.items.sorted().map_or(0, Runs::version)
     }
 
     #[inline]
     fn accept(&mut self, place: Place, item: T, room: Room) {
-        self.insert(place, item);
+        self.items.insert(place, item);
         if room == Room::Reserved {
             self.reserved = self.reserved.saturating_sub(1);
         }
     }
 
-    fn first(&self) -> Option<&T> {
-        match &self.items {
-            Items::Line(line) => line.front(),
-            Items::Stack(stack) => stack.last(),
-            Items::Sorted(runs) => runs.get(Place { run: 0, index: 0 }),
-        }
-    }
-
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        let item = match &mut self.items {
-            Items::Line(line) => line.pop_front(),
-            Items::Stack(stack) => stack.pop(),
-            Items::Sorted(runs) => {
-                self.version = self.version.wrapping_add(1);
-                runs.pop_front()
-            }
-        }?;
+        let item = self.items.pop()?;
         self.popped = self.popped.wrapping_add(1);
         Some(item)
     }

@@ -2,9 +2,11 @@
 //! that joins them by the protocol "wake the waiter and let it pop".
 
 mod handoff;
+mod items;
 mod list;
 mod mpmc;
 mod runs;
+mod store;
 mod unfinished;
 mod wait;
 

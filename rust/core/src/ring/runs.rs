@@ -1,6 +1,6 @@
 //! Items in order, as a line of short sorted runs: no step touches more than one run and the line.
 //!
-//! The container alone; who compares, and when, is told in [`super::list`]. Source: the list of
+//! The container alone; who compares, and when, is told in `list/ordered.rs`. Source: the list of
 //! lists of Python's sortedcontainers.
 
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ pub(super) struct Place {
 pub(super) struct Runs<T> {
     runs: VecDeque<VecDeque<T>>,
     len: usize,
+    /// Moves whenever a place may have changed its meaning.
+    version: u64,
 }
 
 impl<T> Runs<T> {
@@ -26,7 +28,12 @@ impl<T> Runs<T> {
         Self {
             runs: VecDeque::new(),
             len: 0,
+            version: 0,
         }
+    }
+
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -55,6 +62,7 @@ impl<T> Runs<T> {
         let run = &mut self.runs[place.run];
         run.insert(place.index, item);
         self.len += 1;
+        self.version = self.version.wrapping_add(1);
         if run.len() > RUN_MAX {
             let upper = run.split_off(RUN_MAX / 2);
             self.runs.insert(place.run + 1, upper);
@@ -68,6 +76,7 @@ impl<T> Runs<T> {
             self.runs.pop_front();
         }
         self.len -= 1;
+        self.version = self.version.wrapping_add(1);
         Some(item)
     }
 
