@@ -15,6 +15,7 @@ pub(super) enum Items<T> {
 }
 
 impl<T> Items<T> {
+    #[inline(always)]
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Line(line) => line.len(),
@@ -40,7 +41,7 @@ impl<T> Items<T> {
     }
 
     /// Puts `item` in: at `place` where the order is that of the items, else last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, place: Place, item: T) {
         match self {
             Self::Line(line) => line.push_back(item),
@@ -49,7 +50,7 @@ impl<T> Items<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<T> {
         match self {
             Self::Line(line) => line.pop_front(),

@@ -85,6 +85,7 @@ impl<T> List<T> {
     }
 
     /// How many items fit; `None` without bound.
+    #[inline(always)]
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
         let capacity = self.capacity.load(Ordering::Relaxed);
@@ -149,7 +150,7 @@ impl<T> List<T> {
         self.put(item, Room::Free)
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&self, item: T, room: Room) -> Result<(), (Refusal, T)> {
         if let Some(comparison) = &self.comparison {
             return self.put_in_order(comparison, item, room);
@@ -190,18 +191,19 @@ impl<T> List<T> {
             .map_or(usize::MAX, |capacity| capacity.saturating_sub(taken))
     }
 
-    #[inline]
+    #[inline(always)]
     fn refusal_to_push(&self, state: &State<T>) -> Option<Refusal> {
+        let is_full = |bound| state.items.len() + state.reserved >= bound;
         if state.closed {
             Some(Refusal::Closed)
-        } else if self.room(state) == 0 {
+        } else if self.capacity().is_some_and(is_full) {
             Some(Refusal::NotNow)
         } else {
             None
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn refusal_to_put(&self, state: &State<T>, room: Room) -> Option<Refusal> {
         match room {
             Room::Free => self.refusal_to_push(state),
@@ -279,7 +281,7 @@ impl<T> State<T> {
         self.items.sorted().map_or(0, Runs::version)
     }
 
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, place: Place, item: T, room: Room) {
         self.items.insert(place, item);
         if room == Room::Reserved {
@@ -287,7 +289,7 @@ impl<T> State<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Option<T> {
         let item = self.items.pop()?;
         self.popped = self.popped.wrapping_add(1);

@@ -130,7 +130,7 @@ impl<T> Store<T> {
     }
 
     /// Pushes one item, or gives it back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&self, item: T) -> Result<(), (Refusal, T)> {
         match &self.kind {
             Kind::Ring(ring) => {
@@ -168,7 +168,7 @@ impl<T> Store<T> {
     }
 
     /// Pops one item.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&self) -> Result<T, Refusal> {
         match &self.kind {
             Kind::Ring(ring) => match ring.pop() {
@@ -210,7 +210,7 @@ impl<T> Store<T> {
     }
 
     /// Whether there is no bound that a putter could wait at.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_unbounded(&self) -> bool {
         matches!(&self.kind, Kind::List(list) if list.capacity().is_none())
     }
