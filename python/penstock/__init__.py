@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .outbox import Inbox, Outbox, Relay
-    from .queues import Queue
+    from .queues import LifoQueue, PriorityQueue, Queue, select
     from .resilience import Retry
     from .saga import Saga, SagaStore
     from .service import Service
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Inbox",
+    "LifoQueue",
     "LoopMonitor",
     "Message",
     "MessageQueue",
     "Outbox",
     "Page",
     "PenstockError",
+    "PriorityQueue",
     "Queue",
     "Reject",
     "Relay",
@@ -44,18 +46,21 @@ __all__ = (
     "__version__",
     "metrics",
     "saga",
+    "select",
     "tracing",
 )
 
 # Public name → the room that defines it; a room may be public itself.
 _ROOMS = {
     "Inbox": "outbox",
+    "LifoQueue": "queues",
     "LoopMonitor": "loop",
     "Message": "messages",
     "MessageQueue": "messages",
     "Outbox": "outbox",
     "Page": "messages",
     "PenstockError": "errors",
+    "PriorityQueue": "queues",
     "Queue": "queues",
     "Reject": "messages",
     "Relay": "outbox",
@@ -68,6 +73,7 @@ _ROOMS = {
     "WorkerPool": "workers",
     "metrics": "metrics",
     "saga": "saga",
+    "select": "queues",
     "tracing": "tracing",
 }
 

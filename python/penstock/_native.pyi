@@ -8,11 +8,23 @@ from collections.abc import (
     Sequence,
 )
 from types import GenericAlias, MappingProxyType, TracebackType
-from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, final
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
 from .queues.statistics import QueueStatistics
+from .queues.views import AsyncQueue, SyncQueue
 
 __all__ = [
     "NOT_NOW",
@@ -24,15 +36,18 @@ __all__ = [
     "Gauge",
     "Histogram",
     "Hub",
+    "LifoQueue",
     "LoopWatch",
     "MeasuredCall",
     "Measurement",
     "Parcel",
     "Place",
     "Port",
+    "PriorityQueue",
     "Queue",
     "QueueItems",
     "QueueOperation",
+    "Reservation",
     "Sampler",
     "Slab",
     "Span",
@@ -50,10 +65,15 @@ __all__ = [
     "default_store",
     "die_with",
     "measure_function",
+    "select",
+    "select_blocking",
     "tracing_statistics",
 ]
 
 _T = TypeVar("_T")
+_T1 = TypeVar("_T1")
+_T2 = TypeVar("_T2")
+_T3 = TypeVar("_T3")
 
 # Kind, slot, number, start and length of the run in ns, stream, buffers.
 _Message: TypeAlias = tuple[int, int, int, int, int, bytes | Slab, list[Slab]]
@@ -115,13 +135,28 @@ class QueueItems(Generic[_T]):
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> QueueOperation[_T]: ...
 
+@final
+class Reservation(Generic[_T]):
+    @property
+    def is_held(self) -> bool: ...
+    def put(self, item: _T) -> None: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
 @disjoint_base
 class Queue(Generic[_T]):
     def __new__(cls, maxsize: int = 0, *, name: str | None = None) -> Self: ...
     @property
     def maxsize(self) -> int: ...
+    @maxsize.setter
+    def maxsize(self, maxsize: int) -> None: ...
     @property
     def name(self) -> str | None: ...
+    @property
+    def sync_q(self) -> SyncQueue[_T]: ...
+    @property
+    def async_q(self) -> AsyncQueue[_T]: ...
     @property
     def is_shutdown(self) -> bool: ...
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None: ...
@@ -138,6 +173,12 @@ class Queue(Generic[_T]):
     def aget_many(
         self, max: int = 256, min: int = 1, timeout: float | None = None
     ) -> QueueOperation[list[_T]]: ...
+    def peek(self, block: bool = True, timeout: float | None = None) -> _T: ...
+    def peek_nowait(self) -> _T: ...
+    def apeek(self, timeout: float | None = None) -> QueueOperation[_T]: ...
+    def reserve(self, block: bool = True, timeout: float | None = None) -> Reservation[_T]: ...
+    def areserve(self, timeout: float | None = None) -> QueueOperation[Reservation[_T]]: ...
+    def clear(self) -> int: ...
     def task_done(self) -> None: ...
     def join(self, timeout: float | None = None) -> None: ...
     def ajoin(self, timeout: float | None = None) -> QueueOperation[None]: ...
@@ -151,6 +192,35 @@ class Queue(Generic[_T]):
     def __iter__(self) -> QueueItems[_T]: ...
     def __aiter__(self) -> QueueItems[_T]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+class LifoQueue(Queue[_T]):
+    def __new__(cls, maxsize: int = 0, *, name: str | None = None) -> Self: ...
+
+class PriorityQueue(Queue[_T]):
+    def __new__(cls, maxsize: int = 0, *, name: str | None = None) -> Self: ...
+
+@overload
+def select(
+    *queues: Queue[_T], timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T], _T]]: ...
+@overload
+def select(
+    queue1: Queue[_T1], queue2: Queue[_T2], /, *, timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2]]: ...
+@overload
+def select(
+    queue1: Queue[_T1], queue2: Queue[_T2], queue3: Queue[_T3], /, *, timeout: float | None = None
+) -> QueueOperation[tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2] | tuple[Queue[_T3], _T3]]: ...
+@overload
+def select_blocking(*queues: Queue[_T], timeout: float | None = None) -> tuple[Queue[_T], _T]: ...
+@overload
+def select_blocking(
+    queue1: Queue[_T1], queue2: Queue[_T2], /, *, timeout: float | None = None
+) -> tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2]: ...
+@overload
+def select_blocking(
+    queue1: Queue[_T1], queue2: Queue[_T2], queue3: Queue[_T3], /, *, timeout: float | None = None
+) -> tuple[Queue[_T1], _T1] | tuple[Queue[_T2], _T2] | tuple[Queue[_T3], _T3]: ...
 
 @final
 class Arena:

@@ -80,4 +80,5 @@ def test_the_figures():
         "getter_wakes": 0,
         "putter_wakes": 0,
         "system_wakes": 0,
+        "reserved": 0,
     }

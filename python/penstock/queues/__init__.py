@@ -5,14 +5,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from penstock._native import Queue
+from penstock._native import (
+    LifoQueue,
+    PriorityQueue,
+    Queue,
+    Reservation,
+    select,
+    select_blocking,
+)
 
 from .statistics import QueueStatistics
 
 if TYPE_CHECKING:
     from .errors import QueueEmpty, QueueFull, QueueShutDown
 
-__all__ = ("Queue", "QueueEmpty", "QueueFull", "QueueShutDown", "QueueStatistics")
+__all__ = (
+    "LifoQueue",
+    "PriorityQueue",
+    "Queue",
+    "QueueEmpty",
+    "QueueFull",
+    "QueueShutDown",
+    "QueueStatistics",
+    "Reservation",
+    "select",
+    "select_blocking",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -30,3 +30,5 @@ class QueueStatistics(NamedTuple):
     """Times a waiting putter was woken."""
     system_wakes: int
     """System calls made for those wakes; a burst to one event loop costs one."""
+    reserved: int
+    """Places set aside by reservations that are still held."""

@@ -80,8 +80,8 @@ fn take_many(queue: &Queue, min: usize, max: usize) -> Result<Vec<u32>, Refusal>
     loop {
         match queue.pop_many(min, max, &mut out) {
             Ok(_) => return Ok(out),
-            Err(Refusal::Closed) => return Err(Refusal::Closed),
             Err(Refusal::NotNow) => {}
+            Err(refusal) => return Err(refusal),
         }
         let me = sleeper(min);
         queue.enlist_getter(Arc::clone(&me), in_front);
@@ -93,8 +93,8 @@ fn take_many(queue: &Queue, min: usize, max: usize) -> Result<Vec<u32>, Refusal>
         queue.leave_getter(&me);
         match outcome {
             Ok(_) => return Ok(out),
-            Err(Refusal::Closed) => return Err(Refusal::Closed),
             Err(Refusal::NotNow) => in_front = true,
+            Err(refusal) => return Err(refusal),
         }
     }
 }
@@ -133,7 +133,7 @@ fn give(queue: &Queue, mut item: u32) {
         match outcome {
             Ok(()) => return,
             Err((Refusal::NotNow, back)) => item = back,
-            Err((Refusal::Closed, _)) => panic!("nobody closed it"),
+            Err((refusal, _)) => panic!("{refusal:?}, and nobody closed it"),
         }
         in_front = true;
     }

@@ -29,7 +29,7 @@ fn pop_one(ring: &Ring<Box<u32>>) -> u32 {
         match ring.pop() {
             Ok(item) => return *item,
             Err(Refusal::NotNow) => thread::yield_now(),
-            Err(Refusal::Closed) => panic!("nobody closed it"),
+            Err(refusal) => panic!("{refusal:?}, and nobody closed it"),
         }
     }
 }

@@ -182,7 +182,7 @@ fn history(capacity: Option<usize>) {
                     match outcome {
                         Ok(()) => {}
                         Err(Refusal::NotNow) => thread::yield_now(),
-                        Err(Refusal::Closed) => return got,
+                        Err(_) => return got,
                     }
                 }
             })

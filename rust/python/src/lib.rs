@@ -28,7 +28,10 @@ mod _native {
         measure_function,
     };
     #[pymodule_export]
-    use crate::queue::{Queue, QueueItems, QueueOperation};
+    use crate::queue::{
+        LifoQueue, PriorityQueue, Queue, QueueItems, QueueOperation, Reservation, select,
+        select_blocking,
+    };
     #[pymodule_export]
     use crate::shared::{Arena, Parcel, Port, Slab, die_with};
 

@@ -1,4 +1,4 @@
-//! The queue without a language: a ring (or a list), who waits on either side, and the operations
+//! The queue without a language: its items ([`super::store`]), who waits on either side, and the operations
 //! that keep the two in step by the protocol of [`super::wait`].
 //!
 //! Guarantee: an accepted item is popped exactly once; no wake is lost, whoever cancels, times out
@@ -13,15 +13,11 @@ use std::vec;
 
 use super::{
     Refusal,
-    list::List,
-    mpmc::Ring,
+    list::Order,
+    store::Store,
     wait::{WaitList, Wake},
 };
 use crate::sync::{Arc, Ordering, fence};
-
-/// Up to this bound the slots are set aside at once (1 MiB of them); a queue with a larger bound
-/// is bounded just as well, and its memory follows what is inside.
-const RING_MAX: usize = 1 << 16;
 
 /// Figures of one queue at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -38,25 +34,6 @@ pub struct Counters {
     pub system_calls: u64,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the ring is the usual case, and a box would cost its every use an indirection"
-)]
-enum Store<T> {
-    Ring(Ring<T>),
-    List(Box<List<T>>),
-}
-
-/// Calls the same method on whichever store there is.
-macro_rules! store {
-    ($self:ident, $store:ident => $call:expr) => {
-        match &$self.store {
-            Store::Ring($store) => $call,
-            Store::List($store) => $call,
-        }
-    };
-}
-
 /// The queue; `W` is what waits.
 pub struct Handoff<T, W> {
     store: Store<T>,
@@ -71,11 +48,19 @@ impl<T, W: Wake> Handoff<T, W> {
     /// If `capacity` is zero.
     #[must_use]
     pub fn new(capacity: Option<usize>) -> Self {
-        assert!(capacity != Some(0), "a queue needs room for one item");
-        let store = match capacity {
-            Some(capacity) if capacity <= RING_MAX => Store::Ring(Ring::new(capacity)),
-            _ => Store::List(Box::new(List::new(capacity))),
-        };
+        Self::of(Store::new(capacity))
+    }
+
+    /// A queue for `capacity` items, or without bound, that gives its items out in `order`.
+    ///
+    /// # Panics
+    /// If `capacity` is zero.
+    #[must_use]
+    pub fn in_order(capacity: Option<usize>, order: Order<T>) -> Self {
+        Self::of(Store::in_order(capacity, order))
+    }
+
+    fn of(store: Store<T>) -> Self {
         Self {
             store,
             getters: WaitList::default(),
@@ -86,7 +71,7 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Pushes, and wakes a getter if one sleeps; or gives the item back.
     #[inline]
     pub fn push(&self, item: T) -> Result<(), (Refusal, T)> {
-        store!(self, store => store.push(item))?;
+        self.store.push(item)?;
         self.gave(1);
         Ok(())
     }
@@ -94,7 +79,7 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Pushes as many as fit, in order, and wakes as many getters; what did not fit stays in the
     /// iterator.
     pub fn push_many(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
-        let count = store!(self, store => store.push_many(items))?;
+        let count = self.store.push_many(items)?;
         self.gave(count);
         Ok(count)
     }
@@ -102,17 +87,59 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Pops, and wakes a putter if one sleeps.
     #[inline]
     pub fn pop(&self) -> Result<T, Refusal> {
-        let item = store!(self, store => store.pop())?;
+        let item = self.store.pop()?;
         self.made_room(1);
         Ok(item)
     }
 
-    /// Pops between `min` and `max` items, oldest first; fewer than `min`, but one at least, only
+    /// Pops between `min` and `max` items, in their order; fewer than `min`, but one at least, only
     /// once closed.
     pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
-        let count = store!(self, store => store.pop_many(min, max, out))?;
+        let count = self.store.pop_many(min, max, out)?;
         self.made_room(count);
         Ok(count)
+    }
+
+    /// Shows the item that the next pop takes; `look` runs under a lock.
+    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
+        self.store.list().peek(look)
+    }
+
+    /// Sets a place aside, to be used by [`Handoff::push_reserved`] or given back.
+    pub fn reserve(&self) -> Result<(), Refusal> {
+        self.store.list().reserve()
+    }
+
+    /// Pushes into a reserved place and wakes a getter if one sleeps; or gives the item back, and
+    /// then the place is still reserved.
+    pub fn push_reserved(&self, item: T) -> Result<(), (Refusal, T)> {
+        self.store.list().push_reserved(item)?;
+        self.gave(1);
+        Ok(())
+    }
+
+    /// Gives a reserved place back, and wakes a putter if one sleeps.
+    pub fn release(&self) {
+        self.store.list().release();
+        self.made_room(1);
+    }
+
+    /// How many places are set aside.
+    pub fn reserved(&self) -> usize {
+        self.store.reserved()
+    }
+
+    /// Moves the bound, or takes it away. What is inside stays; whoever waits looks again: a putter
+    /// as there may be room, a getter as its `min` may be out of reach.
+    ///
+    /// # Panics
+    /// If `capacity` is zero.
+    pub fn set_capacity(&self, capacity: Option<usize>) {
+        assert!(capacity != Some(0), "a queue needs room for one item");
+        self.store.list().set_capacity(capacity);
+        fence(Ordering::SeqCst);
+        self.putters.notify_all();
+        self.getters.notify_all();
     }
 
     #[inline]
@@ -127,7 +154,7 @@ impl<T, W: Wake> Handoff<T, W> {
 
     #[inline]
     fn made_room(&self, count: usize) {
-        if self.capacity().is_none() {
+        if self.store.is_unbounded() {
             return;
         }
         fence(Ordering::SeqCst);
@@ -152,8 +179,9 @@ impl<T, W: Wake> Handoff<T, W> {
     }
 
     /// Every exit from waiting to get goes through here; a wake that is not used up is passed on.
-    pub fn leave_getter(&self, waiter: &Arc<W>) {
-        self.getters.remove(waiter);
+    /// False if the waiter was in the list no more: it had been woken.
+    pub fn leave_getter(&self, waiter: &Arc<W>) -> bool {
+        let stood = self.getters.remove(waiter);
         fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             let items = self.len();
@@ -161,6 +189,7 @@ impl<T, W: Wake> Handoff<T, W> {
                 self.getters.notify_one(items);
             }
         }
+        stood
     }
 
     /// Every exit from waiting to put goes through here; a wake that is not used up is passed on.
@@ -178,10 +207,15 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Refuses all further pushes and wakes everybody. What is inside can still be popped. Who
     /// enlists after this looks again before it sleeps, and a closed queue never says "not now".
     pub fn close(&self) {
-        store!(self, store => store.close());
+        self.store.close();
         fence(Ordering::SeqCst);
         self.getters.notify_all();
         self.putters.notify_all();
+    }
+
+    /// Whether nothing more fits, at some moment during the call.
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     /// Takes all that is inside into `out`; of a closed queue, all that ever will be.
@@ -191,12 +225,12 @@ impl<T, W: Wake> Handoff<T, W> {
 
     /// Whether [`Handoff::close`] was called.
     pub fn is_closed(&self) -> bool {
-        store!(self, store => store.is_closed())
+        self.store.is_closed()
     }
 
     /// Items inside at some moment during the call.
     pub fn len(&self) -> usize {
-        store!(self, store => store.len())
+        self.store.len()
     }
 
     /// Whether nothing was inside at some moment during the call.
@@ -206,26 +240,24 @@ impl<T, W: Wake> Handoff<T, W> {
 
     /// How many fit; `None` without bound.
     pub fn capacity(&self) -> Option<usize> {
-        match &self.store {
-            Store::Ring(ring) => Some(ring.capacity()),
-            Store::List(list) => list.capacity(),
-        }
+        self.store.capacity()
     }
 
     /// How many items were pushed so far. An item counts before it can be popped.
     pub fn pushed(&self) -> usize {
-        store!(self, store => store.pushed())
+        self.store.pushed()
     }
 
     /// How many items were popped so far.
     pub fn popped(&self) -> usize {
-        store!(self, store => store.popped())
+        self.store.popped()
     }
 
     /// What a putter may count on.
     fn room(&self) -> usize {
-        self.capacity()
-            .map_or(usize::MAX, |capacity| capacity.saturating_sub(self.len()))
+        self.capacity().map_or(usize::MAX, |capacity| {
+            capacity.saturating_sub(self.len() + self.reserved())
+        })
     }
 
     /// Figures for people and metrics.
@@ -244,10 +276,7 @@ impl<T, W: Wake> Handoff<T, W> {
     /// # Safety
     /// No other thread may use the queue during the call.
     pub unsafe fn for_each(&self, visit: impl FnMut(&T)) {
-        match &self.store {
-            // SAFETY: the caller's promise is passed on.
-            Store::Ring(ring) => unsafe { ring.for_each(visit) },
-            Store::List(list) => list.for_each(visit),
-        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.store.for_each(visit) }
     }
 }

@@ -2,13 +2,16 @@
 //! that joins them by the protocol "wake the waiter and let it pop".
 
 mod handoff;
+mod items;
 mod list;
 mod mpmc;
+mod runs;
+mod store;
 mod unfinished;
 mod wait;
 
 pub use handoff::{Counters, Handoff};
-pub use list::List;
+pub use list::{Comparison, List, Order};
 pub use mpmc::Ring;
 pub use unfinished::{TooMany, Unfinished};
 pub use wait::{WaitList, Wake, Woken};
@@ -20,4 +23,7 @@ pub enum Refusal {
     NotNow,
     /// Closed for pushes; for a pop: closed and drained.
     Closed,
+    /// Where items are in order: this one cannot be compared with what is inside. Whoever compared
+    /// knows why; a pop never says so.
+    Incomparable,
 }

@@ -22,7 +22,7 @@
 use std::{mem::MaybeUninit, vec};
 
 use super::Refusal;
-use crate::sync::{AtomicUsize, CachePadded, Ordering, UnsafeCell, fence, yield_now};
+use crate::sync::{AtomicBool, AtomicUsize, CachePadded, Ordering, UnsafeCell, fence, yield_now};
 
 struct Slot<T> {
     /// Written by whoever owns the slot (Release), read by both sides (Acquire).
@@ -39,6 +39,9 @@ pub struct Ring<T> {
     /// Next position to push, plus the close bit. Moved by producers, read by consumers.
     tail: CachePadded<AtomicUsize>,
     slots: Box<[Slot<T>]>,
+    /// Set before the close of a ring whose items move elsewhere (Release), read after a look at
+    /// the close bit (Acquire): then a batch below its `min` is not all that will ever be.
+    retired: AtomicBool,
     /// The bit between index and lap; in `tail` it says closed, in positions it is zero.
     closed_bit: usize,
     /// What a position grows by from one lap to the next.
@@ -73,6 +76,7 @@ impl<T> Ring<T> {
                     value: UnsafeCell::new(MaybeUninit::uninit()),
                 })
                 .collect(),
+            retired: AtomicBool::new(false),
             closed_bit,
             one_lap: closed_bit * 2,
         }
@@ -315,7 +319,7 @@ impl<T> Ring<T> {
                     yield_now();
                     continue;
                 }
-                if claimed == 0 {
+                if claimed == 0 || (claimed < min && self.is_retired()) {
                     return Err(Refusal::Closed);
                 }
             }
@@ -342,6 +346,46 @@ impl<T> Ring<T> {
     /// Closes the ring for pushes.
     pub fn close(&self) {
         self.tail.fetch_or(self.closed_bit, Ordering::SeqCst);
+    }
+
+    /// Closes the ring for pushes and takes what is inside, oldest first, to go on elsewhere. It is
+    /// taken by one swap: what others pop meanwhile is older than all of it. From now on a batch
+    /// below its `min` is refused as closed.
+    pub fn retire(&self, out: &mut Vec<T>) {
+        self.retired.store(true, Ordering::Release);
+        self.close();
+        loop {
+            let head = self.head.load(Ordering::SeqCst);
+            let end = self.tail.load(Ordering::SeqCst) & !self.closed_bit;
+            let mut at = head;
+            while at != end && self.slot(at).stamp.load(Ordering::Acquire) == at.wrapping_add(1) {
+                at = self.advance(at, 1);
+            }
+            if at != end {
+                // A push is still under way, or a pop has moved on.
+                yield_now();
+                continue;
+            }
+            let swap = self
+                .head
+                .compare_exchange(head, end, Ordering::SeqCst, Ordering::Relaxed);
+            if swap.is_ok() {
+                let mut position = head;
+                while position != end {
+                    // SAFETY: the swap claimed all positions from `head` to `end`, each seen to
+                    // hold a value that nobody else could take without moving `head`.
+                    out.push(unsafe { self.empty(position) });
+                    position = self.advance(position, 1);
+                }
+                return;
+            }
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        // Orders this after the caller's look at the close bit.
+        fence(Ordering::Acquire);
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Whether [`Ring::close`] was called.

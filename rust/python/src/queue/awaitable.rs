@@ -255,11 +255,7 @@ impl QueueOperation {
     }
 
     fn __repr__(&self) -> String {
-        format!(
-            "<{} of {}>",
-            self.operation.verb(),
-            self.operation.queue.get().label()
-        )
+        format!("<{} of {}>", self.operation.verb(), self.operation.label())
     }
 
     #[getter(__name__)]
@@ -269,7 +265,7 @@ impl QueueOperation {
 
     #[getter(__qualname__)]
     fn qualified_name(&self) -> String {
-        format!("Queue.{}", self.operation.verb())
+        self.operation.qualified_name()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -294,7 +290,7 @@ impl Drop for QueueOperation {
             let message = format!(
                 "{} of {} was never awaited\0",
                 self.operation.verb(),
-                self.operation.queue.get().label().replace('\0', "")
+                self.operation.label().replace('\0', "")
             );
             let category = py.get_type::<PyRuntimeWarning>();
             let text = std::ffi::CStr::from_bytes_with_nul(message.as_bytes()).unwrap_or(c"");

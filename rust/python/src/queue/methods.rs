@@ -1,11 +1,10 @@
 //! The methods of `Queue`, as Python code sees them.
 
-use penstock_core::{
-    fork::Owner,
-    ring::{Handoff, Refusal, Unfinished},
+use penstock_core::ring::{Handoff, Refusal};
+use pyo3::{
+    PyTraverseError, exceptions::PyTypeError, gc::PyVisit, prelude::*, sync::PyOnceLock,
+    types::PyType,
 };
-use pyo3::{PyTraverseError, exceptions::PyTypeError, gc::PyVisit, prelude::*, types::PyType};
-use std::mem::ManuallyDrop;
 
 use super::{
     Core, Queue,
@@ -23,33 +22,23 @@ fn collect(items: &Bound<'_, PyAny>) -> PyResult<Action> {
     ))))
 }
 
+impl Queue {
+    /// Of items that were dropped. Some may have been reported already: `task_done` does not know
+    /// which item it is for.
+    fn count_as_done(core: &Core, count: usize) {
+        for _ in 0..count {
+            core.finish(1);
+        }
+        core.done.call_all();
+    }
+}
+
 #[pymethods]
 impl Queue {
     #[new]
     #[pyo3(signature = (maxsize = 0, *, name = None))]
     fn new(py: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
-        let capacity = usize::try_from(maxsize).map_err(|_| {
-            let object = name
-                .as_ref()
-                .map_or_else(|| "queue".into(), |name| format!("queue '{name}'"));
-            crate::errors::error(
-                py,
-                crate::errors::Family::Misuse,
-                &format!("{object}: maxsize={maxsize} is negative"),
-                Some("give the number of items that fit, or 0 for a queue without bound"),
-            )
-        })?;
-        let items = Handoff::new((capacity > 0).then_some(capacity));
-        let core = Core {
-            items,
-            done: Unfinished::default(),
-        };
-        Ok(Self {
-            core: ManuallyDrop::new(Box::new(core)),
-            name,
-            owner: Owner::current(),
-            pid: std::process::id(),
-        })
+        Self::with(py, maxsize, name, Handoff::new)
     }
 
     /// Puts `item` in, waiting while the queue is full.
@@ -74,10 +63,10 @@ impl Queue {
         };
         match this.here(py)?.items.push(item) {
             Ok(()) => Ok(()),
-            Err((Refusal::Closed, _)) => Err(refusals::shut_down(py, this)),
             Err((Refusal::NotNow, item)) => {
                 blocking::run(py, &Self::operation(slf, Action::Put(item)), timeout).map(drop)
             }
+            Err((refusal, _)) => Err(refusals::of_put(py, this, refusal)),
         }
     }
 
@@ -88,8 +77,7 @@ impl Queue {
     fn put_nowait(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
         match self.here(py)?.items.push(item) {
             Ok(()) => Ok(()),
-            Err((Refusal::Closed, _)) => Err(refusals::shut_down(py, self)),
-            Err((Refusal::NotNow, _)) => Err(refusals::full(py, self, None)),
+            Err((refusal, _)) => Err(refusals::of_put(py, self, refusal)),
         }
     }
 
@@ -128,8 +116,8 @@ impl Queue {
         };
         match this.here(py)?.items.pop() {
             Ok(item) => Ok(item),
-            Err(Refusal::Closed) => Err(refusals::shut_down(py, this)),
             Err(Refusal::NotNow) => blocking::run(py, &Self::operation(slf, Action::Get), timeout),
+            Err(_) => Err(refusals::shut_down(py, this)),
         }
     }
 
@@ -140,8 +128,8 @@ impl Queue {
     fn get_nowait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.here(py)?.items.pop() {
             Ok(item) => Ok(item),
-            Err(Refusal::Closed) => Err(refusals::shut_down(py, self)),
             Err(Refusal::NotNow) => Err(refusals::empty(py, self, None)),
+            Err(_) => Err(refusals::shut_down(py, self)),
         }
     }
 
@@ -215,6 +203,79 @@ impl Queue {
         Self::awaitable(slf, action, timeout)
     }
 
+    /// Looks at the item that the next get takes, and leaves it there, waiting while there is none.
+    ///
+    /// For a single consumer: with several, another one may take it before you do. `timeout` is in
+    /// seconds, None for no limit; with `block=False` nothing is waited for. Raises QueueEmpty when the
+    /// time is up, and QueueShutDown when the queue is shut down and drained. The first peek makes the
+    /// queue one behind a short lock, for good.
+    #[pyo3(signature = (block = true, timeout = None))]
+    fn peek(slf: &Bound<'_, Self>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        let py = slf.py();
+        let timeout = if block {
+            this.timeout(py, timeout)?
+        } else {
+            Some(0.0)
+        };
+        this.here(py)?;
+        blocking::run(py, &Self::operation(slf, Action::Peek), timeout)
+    }
+
+    /// As `peek`, or raises QueueEmpty at once.
+    fn peek_nowait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::peek(slf, false, None)
+    }
+
+    /// As `peek`, for tasks; cancelled, it has changed nothing.
+    #[pyo3(signature = (timeout = None))]
+    fn apeek(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<QueueOperation> {
+        Self::awaitable(slf, Action::Peek, timeout)
+    }
+
+    /// Sets a place aside for an item that comes later, waiting while the queue is full.
+    ///
+    /// Returns a Reservation: `put(item)` on it never waits, and one that is left, released or dropped
+    /// gives its place back. Reserved places count as taken for everybody who puts, and for `full`.
+    /// `timeout` is in seconds, None for no limit; with `block=False` nothing is waited for. Raises
+    /// QueueFull when the time is up and QueueShutDown after a shutdown. The first one makes the queue
+    /// one behind a short lock, for good.
+    #[pyo3(signature = (block = true, timeout = None))]
+    fn reserve(slf: &Bound<'_, Self>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
+        let py = slf.py();
+        let timeout = if block {
+            this.timeout(py, timeout)?
+        } else {
+            Some(0.0)
+        };
+        this.here(py)?;
+        blocking::run(py, &Self::operation(slf, Action::Reserve), timeout)
+    }
+
+    /// As `reserve`, for tasks; cancelled, it holds no place.
+    #[pyo3(signature = (timeout = None))]
+    fn areserve(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<QueueOperation> {
+        Self::awaitable(slf, Action::Reserve, timeout)
+    }
+
+    /// Drops what is inside and returns how many items that were; they count as done for `join`.
+    ///
+    /// Putters that wait for room are woken. What is put meanwhile by others may stay inside.
+    fn clear(&self, py: Python<'_>) -> PyResult<usize> {
+        let core = self.here(py)?;
+        let mut dropped = Vec::new();
+        let there = core.items.len();
+        while dropped.len() < there {
+            let left = there - dropped.len();
+            if core.items.pop_many(1, left, &mut dropped).is_err() {
+                break;
+            }
+        }
+        Self::count_as_done(core, dropped.len());
+        Ok(dropped.len())
+    }
+
     /// Reports that an item taken out has been dealt with; `join` waits for that.
     ///
     /// Raises Misuse (a ValueError) if called more often than items were put.
@@ -258,11 +319,7 @@ impl Queue {
         if immediate {
             let mut dropped = Vec::new();
             core.items.clear(&mut dropped);
-            // Some may have been reported already: task_done() does not know which item it is for.
-            for _ in 0..dropped.len() {
-                core.finish(1);
-            }
-            core.done.call_all();
+            Self::count_as_done(core, dropped.len());
         }
         Ok(())
     }
@@ -273,10 +330,40 @@ impl Queue {
         Ok(self.here(py)?.items.is_closed())
     }
 
-    /// How many items fit; 0 without a bound.
+    /// How many items fit; 0 without a bound. May be set at any time.
+    ///
+    /// A larger bound lets putters in that wait; a smaller one drops nothing, it only keeps further
+    /// items out until enough have been taken. A `get_many` that waits for more than can ever be inside
+    /// raises Misuse. The first change makes the queue one behind a short lock, for good.
     #[getter]
     fn maxsize(&self) -> usize {
         self.core.items.capacity().unwrap_or(0)
+    }
+
+    #[setter]
+    fn set_maxsize(&self, py: Python<'_>, maxsize: isize) -> PyResult<()> {
+        let core = self.here(py)?;
+        let Ok(capacity) = usize::try_from(maxsize) else {
+            return Err(refusals::negative(py, self.name.as_deref(), maxsize));
+        };
+        core.items.set_capacity((capacity > 0).then_some(capacity));
+        Ok(())
+    }
+
+    /// A view with the names of `queue.Queue`: what janus and culsans call `sync_q`.
+    #[getter]
+    fn sync_q(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = CLASS.import(slf.py(), "penstock.queues.views", "SyncQueue")?;
+        class.call1((slf,)).map(Bound::unbind)
+    }
+
+    /// A view with the names of `asyncio.Queue`: what janus and culsans call `async_q`.
+    #[getter]
+    fn async_q(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = CLASS.import(slf.py(), "penstock.queues.views", "AsyncQueue")?;
+        class.call1((slf,)).map(Bound::unbind)
     }
 
     /// The name given, or None.
@@ -295,10 +382,9 @@ impl Queue {
         Ok(self.here(py)?.items.is_empty())
     }
 
-    /// Whether nothing more fits, at some moment during the call.
+    /// Whether nothing more fits, at some moment during the call; reserved places are taken.
     fn full(&self, py: Python<'_>) -> PyResult<bool> {
-        let items = &self.here(py)?.items;
-        Ok(items.capacity().is_some_and(|bound| items.len() >= bound))
+        Ok(self.here(py)?.items.is_full())
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
@@ -326,6 +412,7 @@ impl Queue {
         u64,
         u64,
         u64,
+        usize,
     )> {
         let core = self.here(py)?;
         let counters = core.items.counters();
@@ -342,6 +429,7 @@ impl Queue {
             counters.getter_wakes,
             counters.putter_wakes,
             counters.system_calls,
+            core.items.reserved(),
         ))
     }
 
@@ -365,21 +453,26 @@ impl Queue {
         QueueItems::new(slf.unbind())
     }
 
-    fn __repr__(&self) -> String {
-        let name = self
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let name = this
             .name
             .as_ref()
             .map_or_else(String::new, |name| format!(" '{name}'"));
-        let head = format!("Queue{name}, maxsize {}", self.maxsize());
-        if !self.owner.is_here() {
-            return format!("<{head}, of process {}>", self.pid);
+        let class = slf.get_type().name()?;
+        let head = format!("{class}{name}, maxsize {}", this.maxsize());
+        if !this.owner.is_here() {
+            return Ok(format!("<{head}, of process {}>", this.pid));
         }
-        let shut_down = if self.core.items.is_closed() {
+        let shut_down = if this.core.items.is_closed() {
             ", shut down"
         } else {
             ""
         };
-        format!("<{head}, {} items{shut_down}>", self.core.items.len())
+        Ok(format!(
+            "<{head}, {} items{shut_down}>",
+            this.core.items.len()
+        ))
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {

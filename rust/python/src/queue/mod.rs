@@ -10,7 +10,10 @@ mod budget;
 mod items;
 mod methods;
 mod operation;
+mod orders;
 mod refusals;
+mod reservation;
+mod selection;
 
 use std::mem::ManuallyDrop;
 
@@ -24,6 +27,9 @@ use crate::waiter::Waiter;
 pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
 use operation::{Action, Operation};
+pub(crate) use orders::{LifoQueue, PriorityQueue};
+pub(crate) use reservation::Reservation;
+pub(crate) use selection::{select, select_blocking};
 
 /// What is shared with waiters; on the heap, as Python objects are not aligned to cache lines.
 struct Core {
@@ -72,6 +78,28 @@ pub(crate) fn not_now(py: Python<'_>) -> Py<PyAny> {
 }
 
 impl Queue {
+    /// A queue whose items are kept by what `store` makes of the bound.
+    fn with(
+        py: Python<'_>,
+        maxsize: isize,
+        name: Option<String>,
+        store: impl FnOnce(Option<usize>) -> Handoff<Py<PyAny>, Waiter>,
+    ) -> PyResult<Self> {
+        let Ok(capacity) = usize::try_from(maxsize) else {
+            return Err(refusals::negative(py, name.as_deref(), maxsize));
+        };
+        let core = Core {
+            items: store((capacity > 0).then_some(capacity)),
+            done: Unfinished::default(),
+        };
+        Ok(Self {
+            core: ManuallyDrop::new(Box::new(core)),
+            name,
+            owner: Owner::current(),
+            pid: std::process::id(),
+        })
+    }
+
     fn core(&self) -> &Core {
         &self.core
     }
@@ -121,13 +149,24 @@ impl Queue {
             (Ok(min), Ok(max)) if min > max => {
                 refuse(format!("min={min} is more than max={max}"), "raise max")
             }
-            (Ok(min), Ok(max)) => match self.core.items.capacity() {
-                Some(bound) if min > bound => refuse(
-                    format!("min={min} can never be met, as no more than {bound} items fit"),
-                    "lower min, or make the queue with a larger maxsize",
-                ),
-                _ => Ok(Action::GetMany { min, max }),
-            },
+            (Ok(min), Ok(max)) => {
+                self.within_bound(py, min)?;
+                Ok(Action::GetMany { min, max })
+            }
+        }
+    }
+
+    /// Refuses a batch of which no more than a part fits.
+    #[cold]
+    fn within_bound(&self, py: Python<'_>, min: usize) -> PyResult<()> {
+        match self.core.items.capacity() {
+            Some(bound) if min > bound && self.core.items.len() < min => Err(refusals::misuse(
+                py,
+                self,
+                &format!("min={min} can never be met, as no more than {bound} items fit"),
+                "lower min, or raise maxsize",
+            )),
+            _ => Ok(()),
         }
     }
 

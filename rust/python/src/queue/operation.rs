@@ -12,7 +12,7 @@ use std::{
 use penstock_core::{ring::Refusal, sync::lock};
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyList};
 
-use super::{Queue, refusals};
+use super::{Queue, refusals, reservation::Reservation, selection::Selection};
 use crate::waiter::Waiter;
 
 /// The items of a batch that are still to be put.
@@ -42,9 +42,13 @@ pub(super) enum Action {
         min: usize,
         max: usize,
     },
+    /// Looks at what `Get` would take.
+    Peek,
     Put(Py<PyAny>),
     PutMany(Box<Batch>),
+    Reserve,
     Join,
+    Select(Box<Selection>),
 }
 
 pub(super) struct Operation {
@@ -70,9 +74,25 @@ impl Operation {
                     Err(Refusal::NotNow) if *min == 0 => {
                         return Ok(Some(PyList::empty(py).into()));
                     }
+                    // The bound may have moved while this waited.
+                    Err(Refusal::NotNow) => {
+                        queue.within_bound(py, *min)?;
+                        Refusal::NotNow
+                    }
                     Err(refusal) => refusal,
                 }
             }
+            Action::Peek => match core.items.peek(|item| item.clone_ref(py)) {
+                Ok(item) => return Ok(Some(item)),
+                Err(refusal) => refusal,
+            },
+            Action::Reserve => match core.items.reserve() {
+                Ok(()) => {
+                    let place = Reservation::new(self.queue.clone_ref(py));
+                    return Py::new(py, place).map(|place| Some(place.into_any()));
+                }
+                Err(refusal) => refusal,
+            },
             Action::Put(item) => match core.items.push(item.clone_ref(py)) {
                 Ok(()) => return Ok(Some(py.None())),
                 Err((refusal, _)) => refusal,
@@ -89,10 +109,11 @@ impl Operation {
             }
             Action::Join if core.unfinished() == 0 => return Ok(Some(py.None())),
             Action::Join => return Ok(None),
+            Action::Select(selection) => return selection.attempt(py),
         };
         match refusal {
             Refusal::NotNow => Ok(None),
-            Refusal::Closed => Err(self.with_progress(py, refusals::shut_down(py, queue))),
+            refusal => Err(self.with_progress(py, refusals::of_put(py, queue, refusal))),
         }
     }
 
@@ -107,13 +128,14 @@ impl Operation {
     pub(super) fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
         let queue = self.queue.get();
         match &self.action {
-            Action::Get | Action::Next => refusals::empty(py, queue, timeout),
+            Action::Get | Action::Next | Action::Peek => refusals::empty(py, queue, timeout),
             Action::GetMany { min: 0 | 1, .. } => refusals::empty(py, queue, timeout),
             Action::GetMany { min, .. } => refusals::too_few(py, queue, *min, timeout),
-            Action::Put(_) | Action::PutMany(_) => {
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
                 self.with_progress(py, refusals::full(py, queue, timeout))
             }
             Action::Join => refusals::joining_expired(py, queue, timeout),
+            Action::Select(selection) => refusals::all_empty(py, &selection.label(), timeout),
         }
     }
 
@@ -138,11 +160,9 @@ impl Operation {
         let core = self.queue.get().core();
         match &self.action {
             Action::Join => core.unfinished() > 0,
-            Action::Put(_) | Action::PutMany(_) => {
-                core.items
-                    .capacity()
-                    .is_some_and(|bound| core.items.len() >= bound)
-                    && !core.items.is_closed()
+            Action::Select(selection) => selection.would_wait(),
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.is_full() && !core.items.is_closed()
             }
             _ => core.items.len() < self.need() && !core.items.is_closed(),
         }
@@ -152,11 +172,14 @@ impl Operation {
     pub(super) fn enlist(&self, waiter: Arc<Waiter>, in_front: bool) {
         let core = self.queue.get().core();
         match &self.action {
-            Action::Get | Action::Next | Action::GetMany { .. } => {
+            Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
                 core.items.enlist_getter(waiter, in_front);
             }
-            Action::Put(_) | Action::PutMany(_) => core.items.enlist_putter(waiter, in_front),
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.enlist_putter(waiter, in_front);
+            }
             Action::Join => core.done.enlist(waiter),
+            Action::Select(selection) => selection.enlist(&waiter, in_front),
         }
     }
 
@@ -164,9 +187,14 @@ impl Operation {
     pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
         let core = self.queue.get().core();
         match &self.action {
-            Action::Get | Action::Next | Action::GetMany { .. } => core.items.leave_getter(waiter),
-            Action::Put(_) | Action::PutMany(_) => core.items.leave_putter(waiter),
+            Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
+                core.items.leave_getter(waiter);
+            }
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
+                core.items.leave_putter(waiter);
+            }
             Action::Join => core.done.leave(waiter),
+            Action::Select(selection) => selection.leave(waiter),
         }
     }
 
@@ -175,9 +203,27 @@ impl Operation {
             Action::Get => "aget",
             Action::Next => "__anext__",
             Action::GetMany { .. } => "aget_many",
+            Action::Peek => "apeek",
+            Action::Reserve => "areserve",
             Action::Put(_) => "aput",
             Action::PutMany(_) => "aput_many",
             Action::Join => "ajoin",
+            Action::Select(_) => "select",
+        }
+    }
+
+    /// What it works on, for people.
+    pub(super) fn label(&self) -> String {
+        match &self.action {
+            Action::Select(selection) => selection.label(),
+            _ => self.queue.get().label(),
+        }
+    }
+
+    pub(super) fn qualified_name(&self) -> String {
+        match &self.action {
+            Action::Select(_) => self.verb().to_owned(),
+            _ => format!("Queue.{}", self.verb()),
         }
     }
 
@@ -189,6 +235,7 @@ impl Operation {
                 Ok(left) => left.as_slice().iter().try_for_each(|item| visit.call(item)),
                 Err(_) => Ok(()),
             },
+            Action::Select(selection) => selection.traverse(visit),
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 //! The classes live in `penstock.queues.errors` and are looked up when the first one is raised:
 //! they inherit from asyncio's, and a program of threads need not load asyncio before that.
 
+use penstock_core::ring::Refusal;
 use pyo3::{intern, prelude::*, sync::PyOnceLock};
 
 use super::Queue;
@@ -29,6 +30,16 @@ fn build(py: Python<'_>, class: &Bound<'_, pyo3::types::PyString>, message: Stri
 
 fn after(timeout: Option<f64>) -> String {
     timeout.map_or_else(String::new, |seconds| format!(" after {seconds} s"))
+}
+
+/// A put that found no room, with nothing to wait for, or no place at all.
+#[cold]
+pub(super) fn of_put(py: Python<'_>, queue: &Queue, refusal: Refusal) -> PyErr {
+    match refusal {
+        Refusal::NotNow => full(py, queue, None),
+        Refusal::Closed => shut_down(py, queue),
+        Refusal::Incomparable => PyErr::fetch(py),
+    }
 }
 
 pub(super) fn full(py: Python<'_>, queue: &Queue, timeout: Option<f64>) -> PyErr {
@@ -61,6 +72,25 @@ pub(super) fn shut_down(py: Python<'_>, queue: &Queue) -> PyErr {
         py,
         intern!(py, "QueueShutDown"),
         format!("{} is shut down", queue.label()),
+    )
+}
+
+pub(super) fn all_empty(py: Python<'_>, labels: &str, timeout: Option<f64>) -> PyErr {
+    let message = format!("all are empty: {labels}{}", after(timeout));
+    build(py, intern!(py, "QueueEmpty"), message)
+}
+
+pub(super) fn all_shut_down(py: Python<'_>, labels: &str) -> PyErr {
+    let message = format!("all are shut down: {labels}");
+    build(py, intern!(py, "QueueShutDown"), message)
+}
+
+pub(super) fn nothing_to_select(py: Python<'_>) -> PyErr {
+    error(
+        py,
+        Family::Misuse,
+        "select() got no queue",
+        Some("give the queues to wait for, as arguments"),
     )
 }
 
@@ -101,5 +131,15 @@ pub(super) fn misuse(py: Python<'_>, queue: &Queue, complaint: &str, hint: &str)
         Family::Misuse,
         &format!("{}: {complaint}", queue.label()),
         Some(hint),
+    )
+}
+
+pub(super) fn negative(py: Python<'_>, name: Option<&str>, maxsize: isize) -> PyErr {
+    let object = name.map_or_else(|| "queue".into(), |name| format!("queue '{name}'"));
+    error(
+        py,
+        Family::Misuse,
+        &format!("{object}: maxsize={maxsize} is negative"),
+        Some("give the number of items that fit, or 0 for a queue without bound"),
     )
 }
