@@ -84,7 +84,9 @@ class Finished:
     def __init__(self, folder: Path, done: subprocess.CompletedProcess[str]) -> None:
         self.stderr = done.stderr
         self.returncode = done.returncode
-        self.figures = json.loads(done.stdout)["rebookings"]
+        figures = json.loads(done.stdout)
+        self.peak_memory = figures["peak_memory"]
+        self.figures = figures["rebookings"]
         with closing(sqlite3.connect(folder / "x.db")) as database:
             self.outcomes = database.execute(
                 "SELECT case_key, outcome, reason, party, refund FROM rebooking ORDER BY case_key"
@@ -161,6 +163,17 @@ def test_a_finished_run_may_be_run_and_killed_again(finished, february, undistur
     run = finish(finished, "--data", february, "--kill-after", "0.5")
     assert run.figures["check"]["is_balanced"]
     assert run.outcomes == calm.outcomes
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_year_through_a_kill_within_its_memory(tmp_path):
+    run = finish(tmp_path, "--kill-after", "0.3")
+    assert len(run.outcomes) == 8255
+    assert run.figures["check"]["is_balanced"]
+    assert run.figures["parked"] == 0
+    assert run.figures["taken_over"] > 0
+    if run.peak_memory is not None:
+        assert run.peak_memory < 300_000_000  # of all processes, the supervisor and the desk, too
 
 
 def test_another_seed_comes_to_other_outcomes(tmp_path, february, undisturbed):
