@@ -186,6 +186,30 @@ async def test_a_start_beyond_the_bound_is_committed_at_once(url):
             assert (await handle.outcome()).state == "completed"
 
 
+async def test_what_waits_for_a_place_comes_before_what_is_started_later(url):
+    order = []
+    begun, go = anyio.Event(), anyio.Event()
+
+    async def note(context):
+        order.append(context)
+        if context == 0:
+            begun.set()
+            await go.wait()
+
+    booking = saga_of(note)
+    async with SagaStore.open(url, sagas=[booking], concurrency=2) as store:
+        await store.start(booking, 0, key="0")
+        await begun.wait()
+        store.concurrency = 1  # One runs, and there is no place for more.
+        await store.start(booking, 1, key="1")
+        store.concurrency = 2
+        late = await store.start(booking, 2, key="2")
+        go.set()
+        await late.outcome()
+        await store.recover()
+    assert order == [0, 1, 2]
+
+
 async def test_a_backlog_of_one_saga_starves_no_other(url):
     order = []
 
