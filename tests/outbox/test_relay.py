@@ -368,14 +368,15 @@ async def test_relays_that_wait_do_not_write(book, ledger, until):
         query = "SELECT coalesce(sum(number), 0) FROM penstock_flush"
         return int(book.connection.execute(query).fetchone()[0])
 
-    async with book.relay(ledger) as one, book.relay(ledger) as two:
+    async with book.relay(ledger) as one:
         await until(one, is_active=True)
-        await until(two)
-        before = written()
-        for _ in range(20):
-            book.connection.execute("INSERT INTO orders (value) VALUES (1)")
-            await two.statistics()
-        assert written() == before
+        async with book.relay(ledger) as two:
+            assert not (await two.statistics()).is_active
+            before = written()
+            for _ in range(20):
+                book.connection.execute("INSERT INTO orders (value) VALUES (1)")
+                await two.statistics()
+            assert written() == before
 
 
 async def test_it_is_a_part_of_a_service(book, ledger):
