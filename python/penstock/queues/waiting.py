@@ -30,22 +30,20 @@ async def wait(operation: QueueOperation[Any], timeout: float | None, due: bool)
         if result is not NOT_NOW:
             return result
     left = timeout
-    in_front = False
-    while left is None or left > 0:
-        place = hub.place()
-        try:
-            result = operation.enlist(place, in_front)
+    try:
+        while left is None or left > 0:
+            place = hub.place()
+            result = operation.enlist(place)
             if result is NOT_NOW:
                 await place.wait(left)
                 operation.renew()
                 result = operation.attempt()
             if result is not NOT_NOW:
                 return result
-        finally:
-            operation.leave()
-        in_front = True
-        if deadline is not None:
-            left = deadline - time.monotonic()
+            if deadline is not None:
+                left = deadline - time.monotonic()
+    finally:
+        operation.leave()
     raise operation.expired()
 
 

@@ -15,133 +15,21 @@
 //! more than there is. `tests/queues/test_blocking.py` counts the wakes.
 #![cfg(penstock_loom)]
 
-use loom::{
-    model::Builder,
-    sync::{
-        Arc, Notify,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+mod waiting;
+
+use loom::{sync::Arc, thread};
+use penstock_core::ring::{Refusal, Unfinished};
+use waiting::{
+    Queue, Sleeper, beside, give, give_up_blindly, model, model_within, sleeper, take, take_many,
 };
-use penstock_core::ring::{Handoff, Refusal, Unfinished, Wake, Woken};
-
-struct Sleeper {
-    bell: Notify,
-    /// Loom's bell also wakes for nothing.
-    woken: AtomicBool,
-    need: usize,
-}
-
-impl Sleeper {
-    fn sleep(&self) {
-        while !self.woken.load(Ordering::Acquire) {
-            self.bell.wait();
-        }
-    }
-}
-
-impl Wake for Sleeper {
-    fn wake(&self) -> Woken {
-        self.woken.store(true, Ordering::Release);
-        self.bell.notify();
-        Woken::BySystemCall
-    }
-
-    fn need(&self) -> usize {
-        self.need
-    }
-}
-
-type Queue = Handoff<u32, Sleeper>;
-
-fn sleeper(need: usize) -> Arc<Sleeper> {
-    Arc::new(Sleeper {
-        bell: Notify::new(),
-        woken: AtomicBool::new(false),
-        need,
-    })
-}
-
-fn model(body: impl Fn() + Send + Sync + 'static) {
-    model_within(2, body);
-}
-
-/// For models of three threads that all sleep: more takes hours.
-fn model_within(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.max_branches = 10_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(2)).min(Some(preemptions));
-    builder.check(body);
-}
-
-fn take_many(queue: &Queue, min: usize, max: usize) -> Result<Vec<u32>, Refusal> {
-    let mut out = Vec::new();
-    let mut in_front = false;
-    loop {
-        match queue.pop_many(min, max, &mut out) {
-            Ok(_) => return Ok(out),
-            Err(Refusal::NotNow) => {}
-            Err(refusal) => return Err(refusal),
-        }
-        let me = sleeper(min);
-        queue.enlist_getter(Arc::clone(&me), in_front);
-        let mut outcome = queue.pop_many(min, max, &mut out);
-        if outcome == Err(Refusal::NotNow) {
-            me.sleep();
-            outcome = queue.pop_many(min, max, &mut out);
-        }
-        queue.leave_getter(&me);
-        match outcome {
-            Ok(_) => return Ok(out),
-            Err(Refusal::NotNow) => in_front = true,
-            Err(refusal) => return Err(refusal),
-        }
-    }
-}
-
-fn take(queue: &Queue) -> u32 {
-    take_many(queue, 1, 1).unwrap()[0]
-}
 
 /// Waits to take, and is cancelled before it could.
 fn give_up(queue: &Queue) -> Option<u32> {
     let me = sleeper(1);
-    queue.enlist_getter(Arc::clone(&me), false);
-    let item = queue.pop().ok();
+    queue.enlist_getter(Arc::clone(&me), None);
+    let item = queue.pop(Some(&me)).ok();
     queue.leave_getter(&me);
     item
-}
-
-/// Is enlisted, perhaps woken, and cancelled with no further look.
-fn give_up_blindly(queue: &Queue) {
-    let me = sleeper(1);
-    queue.enlist_getter(Arc::clone(&me), false);
-    queue.leave_getter(&me);
-}
-
-fn give(queue: &Queue, mut item: u32) {
-    let mut in_front = false;
-    loop {
-        let me = sleeper(1);
-        queue.enlist_putter(Arc::clone(&me), in_front);
-        let mut outcome = queue.push(item);
-        if let Err((Refusal::NotNow, back)) = outcome {
-            me.sleep();
-            outcome = queue.push(back);
-        }
-        queue.leave_putter(&me);
-        match outcome {
-            Ok(()) => return,
-            Err((Refusal::NotNow, back)) => item = back,
-            Err((refusal, _)) => panic!("{refusal:?}, and nobody closed it"),
-        }
-        in_front = true;
-    }
-}
-
-fn beside(queue: &Arc<Queue>, body: impl FnOnce(&Queue) + 'static) -> thread::JoinHandle<()> {
-    let queue = Arc::clone(queue);
-    thread::spawn(move || body(&queue))
 }
 
 #[test]
@@ -149,7 +37,7 @@ fn a_getter_does_not_sleep_beside_an_item() {
     for capacity in [Some(1), None] {
         model(move || {
             let queue = Arc::new(Queue::new(capacity));
-            let giver = beside(&queue, |queue| queue.push(1).unwrap());
+            let giver = beside(&queue, |queue| queue.push(1, None).unwrap());
             assert_eq!(take(&queue), 1);
             giver.join().unwrap();
         });
@@ -160,11 +48,11 @@ fn a_getter_does_not_sleep_beside_an_item() {
 fn a_putter_does_not_sleep_beside_room() {
     model(|| {
         let queue = Arc::new(Queue::new(Some(1)));
-        queue.push(1).unwrap();
+        queue.push(1, None).unwrap();
         let giver = beside(&queue, |queue| give(queue, 2));
-        assert_eq!(queue.pop().unwrap(), 1);
+        assert_eq!(queue.pop(None).unwrap(), 1);
         giver.join().unwrap();
-        assert_eq!(queue.pop().unwrap(), 2);
+        assert_eq!(queue.pop(None).unwrap(), 2);
     });
 }
 
@@ -192,7 +80,7 @@ fn a_cancelled_getter_passes_its_wake_on() {
         let queue = Arc::new(Queue::new(Some(2)));
         let quitter = beside(&queue, give_up_blindly);
         let taker = beside(&queue, |queue| assert_eq!(take(queue), 1));
-        queue.push(1).unwrap();
+        queue.push(1, None).unwrap();
         quitter.join().unwrap();
         taker.join().unwrap();
     });
@@ -204,14 +92,14 @@ fn a_getter_that_leaves_with_an_item_passes_the_rest_on() {
         let queue = Arc::new(Queue::new(Some(2)));
         let quitter = beside(&queue, |queue| {
             if let Some(item) = give_up(queue) {
-                queue.push(item).unwrap();
+                queue.push(item, None).unwrap();
             }
         });
         let taker = beside(&queue, |queue| {
             take(queue);
         });
         let mut items = vec![1, 2].into_iter();
-        assert_eq!(queue.push_many(&mut items), Ok(2));
+        assert_eq!(queue.push_many(&mut items, None), Ok(2));
         quitter.join().unwrap();
         taker.join().unwrap();
         assert_eq!(queue.len(), 1);
@@ -222,11 +110,11 @@ fn a_getter_that_leaves_with_an_item_passes_the_rest_on() {
 fn a_getter_of_many_is_woken_when_there_are_enough() {
     model(|| {
         let queue = Arc::new(Queue::new(Some(2)));
-        let giver = beside(&queue, |queue| queue.push(1).unwrap());
+        let giver = beside(&queue, |queue| queue.push(1, None).unwrap());
         let taker = beside(&queue, |queue| {
             assert_eq!(take_many(queue, 2, 2).unwrap().len(), 2)
         });
-        queue.push(2).unwrap();
+        queue.push(2, None).unwrap();
         giver.join().unwrap();
         taker.join().unwrap();
     });
@@ -237,7 +125,7 @@ fn a_close_reaches_every_getter_whatever_it_asked_for() {
     model(|| {
         let queue = Arc::new(Queue::new(Some(3)));
         let giver = beside(&queue, |queue| {
-            let _ = queue.push(1);
+            let _ = queue.push(1, None);
         });
         let taker = beside(&queue, |queue| match take_many(queue, 2, 2) {
             Ok(items) => assert_eq!(items, [1]),
@@ -262,7 +150,7 @@ fn a_joiner_does_not_sleep_when_all_is_done() {
             thread::spawn(move || {
                 while work.count(2) > 0 {
                     let me = sleeper(1);
-                    work.enlist(Arc::clone(&me));
+                    work.enlist(Arc::clone(&me), None);
                     if work.count(2) > 0 {
                         me.sleep();
                     }
@@ -281,16 +169,16 @@ fn a_joiner_does_not_sleep_when_all_is_done() {
 fn a_cancelled_putter_passes_its_wake_on() {
     model(|| {
         let queue = Arc::new(Queue::new(Some(1)));
-        queue.push(1).unwrap();
+        queue.push(1, None).unwrap();
         let quitter = beside(&queue, |queue| {
             let me = sleeper(1);
-            queue.enlist_putter(Arc::clone(&me), false);
+            queue.enlist_putter(Arc::clone(&me), None);
             queue.leave_putter(&me);
         });
         let giver = beside(&queue, |queue| give(queue, 2));
-        assert_eq!(queue.pop().unwrap(), 1);
+        assert_eq!(queue.pop(None).unwrap(), 1);
         quitter.join().unwrap();
         giver.join().unwrap();
-        assert_eq!(queue.pop().unwrap(), 2);
+        assert_eq!(queue.pop(None).unwrap(), 2);
     });
 }

@@ -11,78 +11,20 @@
 //! - `set_capacity`: the putters not told; `release`: no putter told (deadlocks).
 #![cfg(penstock_loom)]
 
-use loom::{
-    model::Builder,
-    sync::{
-        Arc, Notify,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
-use penstock_core::ring::{Handoff, Refusal, Wake, Woken};
+mod waiting;
 
-struct Sleeper {
-    bell: Notify,
-    /// Loom's bell also wakes for nothing.
-    woken: AtomicBool,
-}
-
-impl Sleeper {
-    fn sleep(&self) {
-        while !self.woken.load(Ordering::Acquire) {
-            self.bell.wait();
-        }
-    }
-}
-
-impl Wake for Sleeper {
-    fn wake(&self) -> Woken {
-        self.woken.store(true, Ordering::Release);
-        self.bell.notify();
-        Woken::BySystemCall
-    }
-}
-
-type Queue = Handoff<u32, Sleeper>;
-
-fn sleeper() -> Arc<Sleeper> {
-    Arc::new(Sleeper {
-        bell: Notify::new(),
-        woken: AtomicBool::new(false),
-    })
-}
-
-fn model(body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.max_branches = 10_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    builder.check(body);
-}
+use loom::{sync::Arc, thread};
+use penstock_core::ring::Refusal;
+use waiting::{Queue, beside, give, model, take_many_from};
 
 fn take_many(queue: &Queue, min: usize) -> Result<Vec<u32>, Refusal> {
-    let mut out = Vec::new();
-    let mut in_front = false;
-    loop {
-        let me = sleeper();
-        queue.enlist_getter(Arc::clone(&me), in_front);
-        let mut outcome = queue.pop_many(min, 2, &mut out);
-        if outcome == Err(Refusal::NotNow) {
-            me.sleep();
-            outcome = queue.pop_many(min, 2, &mut out);
-        }
-        in_front = !queue.leave_getter(&me);
-        match outcome {
-            Ok(_) => return Ok(out),
-            Err(Refusal::NotNow) => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
+    take_many_from(queue, (min, 2), None)
 }
 
 fn take(queue: &Queue) -> u32 {
     let mut items = Vec::new();
     while items.is_empty() {
-        match queue.pop_many(1, 1, &mut items) {
+        match queue.pop_many(1, 1, &mut items, None) {
             Ok(_) => {}
             Err(_) => thread::yield_now(),
         }
@@ -90,47 +32,17 @@ fn take(queue: &Queue) -> u32 {
     items[0]
 }
 
-fn give(queue: &Queue, mut item: u32) {
-    let mut in_front = false;
-    loop {
-        let me = sleeper();
-        queue.enlist_putter(Arc::clone(&me), in_front);
-        let mut outcome = queue.push(item);
-        if let Err((Refusal::NotNow, back)) = outcome {
-            me.sleep();
-            outcome = queue.push(back);
-        }
-        queue.leave_putter(&me);
-        match outcome {
-            Ok(()) => return,
-            Err((refusal, back)) => {
-                assert_eq!(refusal, Refusal::NotNow);
-                item = back;
-            }
-        }
-        in_front = true;
-    }
-}
-
 /// Any use that a ring cannot serve.
 fn move_items(queue: &Queue) {
-    let _ = queue.peek(|_| ());
+    let _ = queue.peek(|_| (), None);
 }
 
 fn queue(capacity: usize, items: &[u32]) -> Arc<Queue> {
     let queue = Queue::new(Some(capacity));
     for item in items {
-        queue.push(*item).unwrap();
+        queue.push(*item, None).unwrap();
     }
     Arc::new(queue)
-}
-
-fn beside<R: 'static>(
-    queue: &Arc<Queue>,
-    body: impl FnOnce(&Queue) -> R + 'static,
-) -> thread::JoinHandle<R> {
-    let queue = Arc::clone(queue);
-    thread::spawn(move || body(&queue))
 }
 
 #[test]
@@ -138,8 +50,8 @@ fn pushes_go_on_in_order() {
     model(|| {
         let queue = queue(2, &[]);
         let giver = beside(&queue, |queue| {
-            queue.push(1).unwrap();
-            queue.push(2).unwrap();
+            queue.push(1, None).unwrap();
+            queue.push(2, None).unwrap();
         });
         move_items(&queue);
         assert_eq!([take(&queue), take(&queue)], [1, 2]);
@@ -165,9 +77,9 @@ fn two_movers_move_once() {
         let queue = queue(2, &[1]);
         let mover = beside(&queue, move_items);
         move_items(&queue);
-        assert_eq!(queue.pop(), Ok(1));
+        assert_eq!(queue.pop(None), Ok(1));
         mover.join().unwrap();
-        assert_eq!(queue.pop(), Err(Refusal::NotNow));
+        assert_eq!(queue.pop(None), Err(Refusal::NotNow));
     });
 }
 
@@ -177,11 +89,11 @@ fn a_close_is_not_forgotten() {
         let queue = queue(2, &[1]);
         let mover = beside(&queue, move_items);
         queue.close();
-        assert_eq!(queue.push(2), Err((Refusal::Closed, 2)));
+        assert_eq!(queue.push(2, None), Err((Refusal::Closed, 2)));
         mover.join().unwrap();
         assert!(queue.is_closed());
-        assert_eq!(queue.pop(), Ok(1));
-        assert_eq!(queue.pop(), Err(Refusal::Closed));
+        assert_eq!(queue.pop(None), Ok(1));
+        assert_eq!(queue.pop(None), Err(Refusal::Closed));
     });
 }
 
@@ -191,7 +103,7 @@ fn a_batch_still_waits_for_its_minimum() {
         let queue = queue(2, &[1]);
         let taker = beside(&queue, |queue| take_many(queue, 2));
         move_items(&queue);
-        queue.push(2).unwrap();
+        queue.push(2, None).unwrap();
         assert_eq!(taker.join().unwrap(), Ok(vec![1, 2]));
     });
 }
@@ -202,7 +114,7 @@ fn who_sleeps_is_woken_by_the_list() {
         let queue = queue(2, &[]);
         let taker = beside(&queue, |queue| take_many(queue, 1));
         move_items(&queue);
-        queue.push(1).unwrap();
+        queue.push(1, None).unwrap();
         assert_eq!(taker.join().unwrap(), Ok(vec![1]));
     });
 }
@@ -222,11 +134,11 @@ fn a_larger_bound_lets_a_putter_in() {
 fn a_place_that_is_given_back_is_taken() {
     model(|| {
         let queue = queue(1, &[]);
-        queue.reserve().unwrap();
+        queue.reserve(None).unwrap();
         let giver = beside(&queue, |queue| give(queue, 1));
         queue.release();
         giver.join().unwrap();
-        assert_eq!(queue.pop(), Ok(1));
+        assert_eq!(queue.pop(None), Ok(1));
     });
 }
 
@@ -234,8 +146,8 @@ fn a_place_that_is_given_back_is_taken() {
 fn a_place_is_taken_once() {
     model(|| {
         let queue = queue(1, &[]);
-        let other = beside(&queue, |queue| queue.reserve().is_ok());
-        let mine = queue.push(1).is_ok();
+        let other = beside(&queue, |queue| queue.reserve(None).is_ok());
+        let mine = queue.push(1, None).is_ok();
         assert!(mine != other.join().unwrap());
     });
 }

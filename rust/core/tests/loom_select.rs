@@ -9,95 +9,38 @@
 //! - `close`: the getters not told.
 #![cfg(penstock_loom)]
 
-use loom::{
-    model::Builder,
-    sync::{
-        Arc, Notify,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
-use penstock_core::ring::{Handoff, Refusal, Wake, Woken};
+mod waiting;
 
-struct Sleeper {
-    bell: Notify,
-    /// Loom's bell also wakes for nothing.
-    woken: AtomicBool,
-}
-
-impl Sleeper {
-    fn sleep(&self) {
-        while !self.woken.load(Ordering::Acquire) {
-            self.bell.wait();
-        }
-    }
-}
-
-impl Wake for Sleeper {
-    fn wake(&self) -> Woken {
-        self.woken.store(true, Ordering::Release);
-        self.bell.notify();
-        Woken::BySystemCall
-    }
-}
-
-type Queue = Handoff<u32, Sleeper>;
-
-fn sleeper() -> Arc<Sleeper> {
-    Arc::new(Sleeper {
-        bell: Notify::new(),
-        woken: AtomicBool::new(false),
-    })
-}
-
-fn model(body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.max_branches = 10_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    builder.check(body);
-}
+use loom::{sync::Arc, thread};
+use penstock_core::ring::Refusal;
+use waiting::{Queue, Sleeper, model, sleeper, take};
 
 /// As the binding does it: in both lists, look at both, sleep, look at both, leave both.
 fn select(one: &Queue, two: &Queue) -> Result<u32, Refusal> {
-    let look = || {
-        one.pop().or_else(|first| {
-            two.pop().map_err(|second| match (first, second) {
+    let look = |me: &Arc<Sleeper>| {
+        one.pop(Some(me)).or_else(|first| {
+            two.pop(Some(me)).map_err(|second| match (first, second) {
                 (Refusal::Closed, Refusal::Closed) => Refusal::Closed,
                 _ => Refusal::NotNow,
             })
         })
     };
-    let mut in_front = [false, false];
+    let mut previous: Option<Arc<Sleeper>> = None;
     loop {
-        let me = sleeper();
-        one.enlist_getter(Arc::clone(&me), in_front[0]);
-        two.enlist_getter(Arc::clone(&me), in_front[1]);
-        let mut outcome = look();
+        let me = sleeper(1);
+        one.enlist_getter(Arc::clone(&me), previous.as_ref());
+        two.enlist_getter(Arc::clone(&me), previous.as_ref());
+        let mut outcome = look(&me);
         if outcome == Err(Refusal::NotNow) {
             me.sleep();
-            outcome = look();
+            outcome = look(&me);
         }
-        in_front = [!one.leave_getter(&me), !two.leave_getter(&me)];
         if outcome != Err(Refusal::NotNow) {
+            one.leave_getter(&me);
+            two.leave_getter(&me);
             return outcome;
         }
-    }
-}
-
-fn take(queue: &Queue) -> u32 {
-    let mut in_front = false;
-    loop {
-        let me = sleeper();
-        queue.enlist_getter(Arc::clone(&me), in_front);
-        let mut outcome = queue.pop();
-        if outcome == Err(Refusal::NotNow) {
-            me.sleep();
-            outcome = queue.pop();
-        }
-        in_front = !queue.leave_getter(&me);
-        if let Ok(item) = outcome {
-            return item;
-        }
+        previous = Some(me);
     }
 }
 
@@ -116,7 +59,7 @@ fn an_item_in_either_queue_wakes_it() {
         model(move || {
             let (one, two) = two_queues();
             let selecting = selector(&one, &two);
-            if second { &two } else { &one }.push(7).unwrap();
+            if second { &two } else { &one }.push(7, None).unwrap();
             assert_eq!(selecting.join().unwrap(), Ok(7));
         });
     }
@@ -131,12 +74,12 @@ fn the_losing_queue_serves_its_other_getter() {
             let two = Arc::clone(&two);
             thread::spawn(move || take(&two))
         };
-        one.push(1).unwrap();
-        two.push(2).unwrap();
+        one.push(1, None).unwrap();
+        two.push(2, None).unwrap();
         let selected = selecting.join().unwrap().unwrap();
         if selected == 2 {
             // Then the other getter still waits for one, and here it is.
-            two.push(one.pop().unwrap()).unwrap();
+            two.push(one.pop(None).unwrap(), None).unwrap();
         }
         assert_eq!(selected + taking.join().unwrap(), 3);
     });
@@ -155,7 +98,7 @@ fn a_close_of_both_ends_it_and_a_close_of_one_does_not() {
         let (one, two) = two_queues();
         let selecting = selector(&one, &two);
         one.close();
-        two.push(7).unwrap();
+        two.push(7, None).unwrap();
         assert_eq!(selecting.join().unwrap(), Ok(7));
     });
 }

@@ -21,8 +21,8 @@ fn by_rank() -> Order<Item> {
 enum Step {
     Push(u32),
     PushMany(Vec<u32>),
-    Pop,
-    PopMany(usize),
+    Pop(usize),
+    PopMany(usize, usize),
     Reserve,
     PushReserved(u32),
     Release,
@@ -33,8 +33,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..9_u32).prop_map(Step::Push),
         2 => prop::collection::vec(0..9_u32, 0..6).prop_map(Step::PushMany),
-        4 => Just(Step::Pop),
-        2 => (1..6_usize).prop_map(Step::PopMany),
+        3 => Just(Step::Pop(0)),
+        2 => (0..5_usize).prop_map(Step::Pop),
+        2 => (0..3_usize, 1..6_usize).prop_map(|(nth, max)| Step::PopMany(nth, max)),
         2 => Just(Step::Reserve),
         1 => (0..9_u32).prop_map(Step::PushReserved),
         1 => Just(Step::Release),
@@ -42,15 +43,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes what comes first: by `key`, among equals the earliest in the vector.
-fn first(items: &mut Vec<Item>, key: impl Fn(usize, &Item) -> i64) -> Option<Item> {
-    let keys = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| key(index, item));
-    let least = keys.clone().min()?;
-    let index = keys.clone().position(|key| key == least)?;
-    Some(items.remove(index))
+/// Takes what comes after `nth` others: by `key`, among equals the earlier in the vector.
+fn take(items: &mut Vec<Item>, nth: usize, key: impl Fn(usize, &Item) -> i64) -> Option<Item> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|index| key(*index, &items[*index]));
+    order.get(nth).map(|index| items.remove(*index))
 }
 
 fn agree(order: Order<Item>, key: impl Fn(usize, &Item) -> i64, steps: &[Step]) {
@@ -77,17 +74,24 @@ fn agree(order: Order<Item>, key: impl Fn(usize, &Item) -> i64, steps: &[Step]) 
                 assert_eq!(left.as_slice(), &batch[count..]);
                 items.extend(&batch[..count]);
             }
-            Step::Pop => {
-                let expected = first(&mut items, &key).ok_or(Refusal::NotNow);
-                assert_eq!(list.peek(|item| *item), expected);
-                assert_eq!(list.pop(), expected);
+            Step::Pop(nth) => {
+                let expected = take(&mut items, *nth, &key).ok_or(Refusal::NotNow);
+                assert_eq!(list.peek(*nth, |item| *item), expected);
+                if *nth == 0 {
+                    assert_eq!(list.pop(), expected);
+                } else {
+                    assert_eq!(list.pop_nth(*nth), expected);
+                }
             }
-            Step::PopMany(max) => {
+            Step::PopMany(nth, max) => {
                 let mut out = Vec::new();
-                let _ = list.pop_many(1, *max, &mut out);
-                let expected: Vec<Item> = std::iter::from_fn(|| first(&mut items, &key))
-                    .take(*max)
-                    .collect();
+                let _ = list.pop_many_from(*nth, 1, *max, &mut out);
+                let mut expected = Vec::new();
+                while expected.len() < *max
+                    && let Some(item) = take(&mut items, *nth, &key)
+                {
+                    expected.push(item);
+                }
                 assert_eq!(out, expected);
             }
             Step::Reserve => {

@@ -74,7 +74,7 @@ fn agree(capacity: usize, bounded: Option<usize>, steps: &[Step]) {
     for step in steps {
         match step {
             Step::Push => {
-                let outcome = queue.push(next).map_err(|(refusal, item)| {
+                let outcome = queue.push(next, None).map_err(|(refusal, item)| {
                     assert_eq!(item, next);
                     refusal
                 });
@@ -89,11 +89,11 @@ fn agree(capacity: usize, bounded: Option<usize>, steps: &[Step]) {
             Step::Pop => {
                 let expected = model.items.pop_front().ok_or(model.refusal());
                 popped += usize::from(expected.is_ok());
-                assert_eq!(queue.pop(), expected);
+                assert_eq!(queue.pop(None), expected);
             }
             Step::PushMany(count) => {
                 let mut items = (next..next + *count as u64).collect::<Vec<_>>().into_iter();
-                let outcome = queue.push_many(&mut items);
+                let outcome = queue.push_many(&mut items, None);
                 if model.closed || (model.room() == 0 && *count > 0) {
                     assert_eq!(outcome, Err(model.refusal()));
                     assert_eq!(items.len(), *count);
@@ -108,7 +108,7 @@ fn agree(capacity: usize, bounded: Option<usize>, steps: &[Step]) {
             }
             Step::PopMany(min, max) => {
                 let mut out = Vec::new();
-                let outcome = queue.pop_many(*min, *max, &mut out).map(|count| {
+                let outcome = queue.pop_many(*min, *max, &mut out, None).map(|count| {
                     assert_eq!(count, out.len());
                     popped += count;
                     out
@@ -155,9 +155,9 @@ fn what_is_left_is_dropped_once() {
     for capacity in [Some(4), None] {
         let queue = Handoff::<Arc<()>, Nobody>::new(capacity);
         for _ in 0..3 {
-            assert!(queue.push(Arc::clone(&mark)).is_ok());
+            assert!(queue.push(Arc::clone(&mark), None).is_ok());
         }
-        drop(queue.pop());
+        drop(queue.pop(None));
         drop(queue);
         assert_eq!(Arc::strong_count(&mark), 1);
     }
@@ -175,9 +175,9 @@ fn history(capacity: Option<usize>) {
                 loop {
                     batch = batch % 5 + 1;
                     let outcome = if batch == 1 {
-                        queue.pop().map(|item| got.push(item))
+                        queue.pop(None).map(|item| got.push(item))
                     } else {
-                        queue.pop_many(batch / 2, batch, &mut got).map(drop)
+                        queue.pop_many(batch / 2, batch, &mut got, None).map(drop)
                     };
                     match outcome {
                         Ok(()) => {}
@@ -200,7 +200,7 @@ fn history(capacity: Option<usize>) {
                         .collect::<Vec<_>>()
                         .into_iter();
                     while items.len() > 0 {
-                        if queue.push_many(&mut items).is_err() {
+                        if queue.push_many(&mut items, None).is_err() {
                             thread::yield_now();
                         }
                     }

@@ -7,9 +7,18 @@
 //! ```text
 //! pop → NotNow;  enlist_getter;  pop → NotNow;  sleep;  pop;  leave_getter
 //! ```
-//! with `leave` on every way out, and `enlist` (in front) again where the pop after a sleep fails.
+//! with `leave` on every way out, and `enlist` again (in the same place) where the pop after a
+//! sleep fails. Who stands in a list says so with every attempt (`me`), since what is set aside for
+//! it is refused to others; everybody else gives `None`.
+//!
+//! In a fair queue items and places are granted in the order of arrival: the k-th that waits to get
+//! takes the k-th item, whichever of them runs first. Otherwise whoever comes takes, and only what
+//! a waiter was called for in vain often enough is set aside (see [`super::line`]). After a close
+//! nothing is set aside any more.
 
 use std::vec;
+
+mod behind;
 
 use super::{
     Refusal,
@@ -39,6 +48,7 @@ pub struct Handoff<T, W> {
     store: Store<T>,
     getters: WaitList<W>,
     putters: WaitList<W>,
+    is_fair: bool,
 }
 
 impl<T, W: Wake> Handoff<T, W> {
@@ -48,66 +58,102 @@ impl<T, W: Wake> Handoff<T, W> {
     /// If `capacity` is zero.
     #[must_use]
     pub fn new(capacity: Option<usize>) -> Self {
-        Self::of(Store::new(capacity))
+        Self::of(Store::new(capacity), false)
     }
 
-    /// A queue for `capacity` items, or without bound, that gives its items out in `order`.
+    /// A queue for `capacity` items, or without bound, that gives its items out in `order`, and,
+    /// if it is to be fair, to those who wait in the order in which they came.
     ///
     /// # Panics
     /// If `capacity` is zero.
     #[must_use]
-    pub fn in_order(capacity: Option<usize>, order: Order<T>) -> Self {
-        Self::of(Store::in_order(capacity, order))
+    pub fn in_order(capacity: Option<usize>, order: Order<T>, is_fair: bool) -> Self {
+        Self::of(Store::in_order(capacity, order), is_fair)
     }
 
-    fn of(store: Store<T>) -> Self {
+    fn of(store: Store<T>, is_fair: bool) -> Self {
         Self {
             store,
-            getters: WaitList::default(),
-            putters: WaitList::default(),
+            getters: WaitList::new(is_fair),
+            putters: WaitList::new(is_fair),
+            is_fair,
         }
     }
 
     /// Pushes, and wakes a getter if one sleeps; or gives the item back.
     #[inline]
-    pub fn push(&self, item: T) -> Result<(), (Refusal, T)> {
-        self.store.push(item)?;
+    pub fn push(&self, item: T, me: Option<&Arc<W>>) -> Result<(), (Refusal, T)> {
+        if self.putters.is_barred() {
+            self.push_behind(item, me)?;
+        } else {
+            self.store.push(item)?;
+        }
         self.gave(1);
         Ok(())
     }
 
     /// Pushes as many as fit, in order, and wakes as many getters; what did not fit stays in the
     /// iterator.
-    pub fn push_many(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
-        let count = self.store.push_many(items)?;
+    pub fn push_many(
+        &self,
+        items: &mut vec::IntoIter<T>,
+        me: Option<&Arc<W>>,
+    ) -> Result<usize, Refusal> {
+        let count = if self.putters.is_barred() {
+            self.push_many_behind(items, me)?
+        } else {
+            self.store.push_many(items)?
+        };
         self.gave(count);
         Ok(count)
     }
 
     /// Pops, and wakes a putter if one sleeps.
     #[inline]
-    pub fn pop(&self) -> Result<T, Refusal> {
-        let item = self.store.pop()?;
+    pub fn pop(&self, me: Option<&Arc<W>>) -> Result<T, Refusal> {
+        let item = if self.getters.is_barred() {
+            self.pop_behind(me)?
+        } else {
+            self.store.pop()?
+        };
         self.made_room(1);
         Ok(item)
     }
 
     /// Pops between `min` and `max` items, in their order; fewer than `min`, but one at least, only
     /// once closed.
-    pub fn pop_many(&self, min: usize, max: usize, out: &mut Vec<T>) -> Result<usize, Refusal> {
-        let count = self.store.pop_many(min, max, out)?;
+    pub fn pop_many(
+        &self,
+        min: usize,
+        max: usize,
+        out: &mut Vec<T>,
+        me: Option<&Arc<W>>,
+    ) -> Result<usize, Refusal> {
+        let count = if self.getters.is_barred() {
+            self.pop_many_behind(min, max, out, me)?
+        } else {
+            self.store.pop_many(min, max, out)?
+        };
         self.made_room(count);
         Ok(count)
     }
 
     /// Shows the item that the next pop takes; `look` runs under a lock.
-    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
-        self.store.list().peek(look)
+    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R, me: Option<&Arc<W>>) -> Result<R, Refusal> {
+        let list = self.store.list();
+        if self.getters.is_barred() {
+            return self.getting_behind(me, |nth, _| list.peek(nth, look));
+        }
+        list.peek(0, look)
     }
 
     /// Sets a place aside, to be used by [`Handoff::push_reserved`] or given back.
-    pub fn reserve(&self) -> Result<(), Refusal> {
-        self.store.list().reserve()
+    pub fn reserve(&self, me: Option<&Arc<W>>) -> Result<(), Refusal> {
+        let list = self.store.list();
+        if self.putters.is_barred() {
+            return self.putting_behind(me, |_| list.reserve());
+        }
+        list.reserve()
     }
 
     /// Pushes into a reserved place and wakes a getter if one sleeps; or gives the item back, and
@@ -146,7 +192,7 @@ impl<T, W: Wake> Handoff<T, W> {
     fn gave(&self, count: usize) {
         fence(Ordering::SeqCst);
         for _ in 0..count {
-            if !self.getters.is_armed() || !self.getters.notify_one(self.len()) {
+            if !self.getters.is_armed() || !self.getters.notify(self.len()) {
                 break;
             }
         }
@@ -159,37 +205,36 @@ impl<T, W: Wake> Handoff<T, W> {
         }
         fence(Ordering::SeqCst);
         for _ in 0..count {
-            if !self.putters.is_armed() || !self.putters.notify_one(self.room()) {
+            if !self.putters.is_armed() || !self.putters.notify(self.room()) {
                 break;
             }
         }
     }
 
-    /// Puts a getter to the list (in front if it was woken in vain). It must pop once more before
-    /// it sleeps, and [`Handoff::leave_getter`] whatever comes of it.
-    pub fn enlist_getter(&self, waiter: Arc<W>, in_front: bool) {
-        self.getters.enlist(waiter, in_front);
+    /// Puts a getter to the list: at the end, or where `previous` stands, which was woken in vain
+    /// or goes on sleeping. It must pop once more before it sleeps, and [`Handoff::leave_getter`]
+    /// whatever comes of it.
+    pub fn enlist_getter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
+        self.getters.enlist(waiter, previous);
         fence(Ordering::SeqCst);
     }
 
     /// Puts a putter to the list; as [`Handoff::enlist_getter`].
-    pub fn enlist_putter(&self, waiter: Arc<W>, in_front: bool) {
-        self.putters.enlist(waiter, in_front);
+    pub fn enlist_putter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
+        self.putters.enlist(waiter, previous);
         fence(Ordering::SeqCst);
     }
 
     /// Every exit from waiting to get goes through here; a wake that is not used up is passed on.
-    /// False if the waiter was in the list no more: it had been woken.
-    pub fn leave_getter(&self, waiter: &Arc<W>) -> bool {
-        let stood = self.getters.remove(waiter);
+    pub fn leave_getter(&self, waiter: &Arc<W>) {
+        self.getters.remove(waiter);
         fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             let items = self.len();
             if items > 0 {
-                self.getters.notify_one(items);
+                self.getters.notify(items);
             }
         }
-        stood
     }
 
     /// Every exit from waiting to put goes through here; a wake that is not used up is passed on.
@@ -199,7 +244,7 @@ impl<T, W: Wake> Handoff<T, W> {
         if self.putters.is_armed() {
             let room = self.room();
             if room > 0 {
-                self.putters.notify_one(room);
+                self.putters.notify(room);
             }
         }
     }
@@ -218,9 +263,16 @@ impl<T, W: Wake> Handoff<T, W> {
         self.room() == 0
     }
 
-    /// Takes all that is inside into `out`; of a closed queue, all that ever will be.
-    pub fn clear(&self, out: &mut Vec<T>) {
-        while self.pop_many(1, usize::MAX, out).is_ok() {}
+    /// Takes what is inside into `out`, up to `max` items, whoever it is set aside for; of a closed
+    /// queue, all that ever will be.
+    pub fn clear(&self, max: usize, out: &mut Vec<T>) {
+        let mut left = max;
+        while left > 0
+            && let Ok(count) = self.store.pop_many(1, left, out)
+        {
+            left -= count;
+            self.made_room(count);
+        }
     }
 
     /// Whether [`Handoff::close`] was called.
@@ -251,6 +303,11 @@ impl<T, W: Wake> Handoff<T, W> {
     /// How many items were popped so far.
     pub fn popped(&self) -> usize {
         self.store.popped()
+    }
+
+    /// Whether waiters are served strictly in the order of their arrival.
+    pub fn is_fair(&self) -> bool {
+        self.is_fair
     }
 
     /// What a putter may count on.

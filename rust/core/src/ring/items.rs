@@ -31,12 +31,12 @@ impl<T> Items<T> {
         }
     }
 
-    /// What [`Items::pop`] would take.
-    pub(super) fn first(&self) -> Option<&T> {
+    /// What the pop after `nth` others would take.
+    pub(super) fn get(&self, nth: usize) -> Option<&T> {
         match self {
-            Self::Line(line) => line.front(),
-            Self::Stack(stack) => stack.last(),
-            Self::Sorted(runs) => runs.get(Place { run: 0, index: 0 }),
+            Self::Line(line) => line.get(nth),
+            Self::Stack(stack) => stack.get(stack.len().checked_sub(nth + 1)?),
+            Self::Sorted(runs) => runs.get(runs.place(nth)),
         }
     }
 
@@ -56,6 +56,18 @@ impl<T> Items<T> {
             Self::Line(line) => line.pop_front(),
             Self::Stack(stack) => stack.pop(),
             Self::Sorted(runs) => runs.pop_front(),
+        }
+    }
+
+    /// Takes what [`Items::get`] shows; `nth` is small, or this is slow.
+    pub(super) fn remove(&mut self, nth: usize) -> Option<T> {
+        match self {
+            Self::Line(line) => line.remove(nth),
+            Self::Stack(stack) => {
+                let index = stack.len().checked_sub(nth + 1)?;
+                Some(stack.remove(index))
+            }
+            Self::Sorted(runs) => runs.remove(runs.place(nth)),
         }
     }
 

@@ -138,10 +138,10 @@ impl<T> List<T> {
         self.put(item, Room::Reserved)
     }
 
-    /// Shows the item that a pop would take. `look` runs under the lock.
-    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
+    /// Shows the item that the pop after `nth` others would take. `look` runs under the lock.
+    pub fn peek<R>(&self, nth: usize, look: impl FnOnce(&T) -> R) -> Result<R, Refusal> {
         let state = lock(&self.state);
-        state.items.first().map(look).ok_or(state.refusal())
+        state.items.get(nth).map(look).ok_or(state.refusal())
     }
 
     /// Pushes one item, or gives it back.
@@ -231,6 +231,38 @@ impl<T> List<T> {
         Ok(count)
     }
 
+    /// Pops the item that the pop after `nth` others would take.
+    pub fn pop_nth(&self, nth: usize) -> Result<T, Refusal> {
+        let mut state = lock(&self.state);
+        state.remove(nth).ok_or(state.refusal())
+    }
+
+    /// As [`List::pop_many`], of what is left behind the first `nth` items.
+    pub fn pop_many_from(
+        &self,
+        nth: usize,
+        min: usize,
+        max: usize,
+        out: &mut Vec<T>,
+    ) -> Result<usize, Refusal> {
+        if nth == 0 {
+            return self.pop_many(min, max, out);
+        }
+        let mut state = lock(&self.state);
+        let there = state.items.len().saturating_sub(nth);
+        if there == 0 || (there < min && !state.closed) {
+            return Err(state.refusal());
+        }
+        let count = there.min(max);
+        out.extend((0..count).map_while(|_| state.remove(nth)));
+        Ok(count)
+    }
+
+    /// Whether items are compared, which is foreign code.
+    pub(super) fn compares(&self) -> bool {
+        self.comparison.is_some()
+    }
+
     /// Closes the list for pushes.
     pub fn close(&self) {
         lock(&self.state).closed = true;
@@ -292,6 +324,12 @@ impl<T> State<T> {
     #[inline(always)]
     fn pop(&mut self) -> Option<T> {
         let item = self.items.pop()?;
+        self.popped = self.popped.wrapping_add(1);
+        Some(item)
+    }
+
+    fn remove(&mut self, nth: usize) -> Option<T> {
+        let item = self.items.remove(nth)?;
         self.popped = self.popped.wrapping_add(1);
         Some(item)
     }

@@ -3,6 +3,7 @@
 
 mod handoff;
 mod items;
+mod line;
 mod list;
 mod mpmc;
 mod runs;

@@ -70,14 +70,33 @@ impl<T> Runs<T> {
     }
 
     pub(super) fn pop_front(&mut self) -> Option<T> {
-        let first = self.runs.front_mut()?;
-        let item = first.pop_front()?;
-        if first.is_empty() && self.runs.len() > 1 {
-            self.runs.pop_front();
+        self.remove(Place { run: 0, index: 0 })
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Option<T> {
+        let run = self.runs.get_mut(place.run)?;
+        let item = run.remove(place.index)?;
+        if run.is_empty() && self.runs.len() > 1 {
+            self.runs.remove(place.run);
         }
         self.len -= 1;
         self.version = self.version.wrapping_add(1);
         Some(item)
+    }
+
+    /// Where the item of that rank is, from zero; behind the last one if there are fewer.
+    pub(super) fn place(&self, rank: usize) -> Place {
+        let mut index = rank;
+        for (run, items) in self.runs.iter().enumerate() {
+            if index < items.len() {
+                return Place { run, index };
+            }
+            index -= items.len();
+        }
+        Place {
+            run: self.runs.len(),
+            index,
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

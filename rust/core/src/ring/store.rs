@@ -209,6 +209,33 @@ impl<T> Store<T> {
         }
     }
 
+    /// Pops the item that the pop after `nth` others would take.
+    pub(super) fn pop_nth(&self, nth: usize) -> Result<T, Refusal> {
+        if nth == 0 {
+            return self.pop();
+        }
+        self.list().pop_nth(nth)
+    }
+
+    /// As [`Store::pop_many`], of what is left behind the first `nth` items.
+    pub(super) fn pop_many_from(
+        &self,
+        nth: usize,
+        min: usize,
+        max: usize,
+        out: &mut Vec<T>,
+    ) -> Result<usize, Refusal> {
+        if nth == 0 {
+            return self.pop_many(min, max, out);
+        }
+        self.list().pop_many_from(nth, min, max, out)
+    }
+
+    /// Whether a push compares items, which is foreign code.
+    pub(super) fn compares(&self) -> bool {
+        matches!(&self.kind, Kind::List(list) if list.compares())
+    }
+
     /// Whether there is no bound that a putter could wait at.
     #[inline(always)]
     pub(super) fn is_unbounded(&self) -> bool {

@@ -19,7 +19,7 @@ pub struct Unfinished<W> {
     joiners: WaitList<W>,
 }
 
-impl<W> Default for Unfinished<W> {
+impl<W: Wake> Default for Unfinished<W> {
     fn default() -> Self {
         Self {
             done: AtomicUsize::new(0),
@@ -57,9 +57,10 @@ impl<W: Wake> Unfinished<W> {
         put.wrapping_sub(self.done.load(Ordering::SeqCst))
     }
 
-    /// Puts a joiner to the list; it looks at [`Unfinished::count`] once more before it sleeps.
-    pub fn enlist(&self, waiter: Arc<W>) {
-        self.joiners.enlist(waiter, false);
+    /// Puts a joiner to the list, or where `previous` stands; it looks at [`Unfinished::count`] once
+    /// more before it sleeps.
+    pub fn enlist(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
+        self.joiners.enlist(waiter, previous);
         fence(Ordering::SeqCst);
     }
 

@@ -1,4 +1,4 @@
-//! The list of those who wait for one side of a queue, and the flag that spares givers the lock.
+//! The list of those who wait for one side of a queue, and the flags that spare others its lock.
 //!
 //! Guarantee: a waiter is woken at most once for each time it enlisted; a giver that sees
 //! `armed = 0` after its fence leaves nobody asleep beside what it gave.
@@ -6,21 +6,26 @@
 //! The protocol (lost wakeups are the classic fault here, so each step has its reason):
 //!
 //! ```text
-//! taker    pop: got it → done
-//!          enlist (lock; append; armed ← 1; unlock);  fence;  pop: got it → leave, done;  sleep
-//! giver    push;  fence;  if armed: notify (lock; take the first out; armed ← not empty; unlock; wake)
-//! woken    pop: got it → leave;  empty, since somebody barged → enlist in front, and so on
-//! leave    lock; take me out if I am in; armed ← not empty; unlock;  fence;  if items and armed: notify
+//! taker    barred → pop what nobody ahead of me waits for, with the lock held; else pop: got it → done
+//!          enlist (lock; stand at the end; armed ← 1; unlock);  fence;  pop: got it → leave, done;  sleep
+//! giver    push;  fence;  if armed: notify (lock; call the first; armed ← others stand; unlock; wake)
+//! woken    pop: got it → leave;  empty, since somebody barged → enlist in the same place, and so on
+//! leave    lock; take me out; armed, barred ← what is left; unlock;  fence;  if items and armed: notify
 //! ```
 //! The fences are SeqCst on both sides: with release and acquire alone the giver may read
 //! `armed = 0` while the taker reads "empty" (store buffering, on x86 too).
-//! A woken waiter is out of the list, so while the only taker is busy givers see `armed = 0` and
-//! make no system call. No item is ever in a waiter's hands before it runs, so no cancellation can
-//! lose one; a waiter that leaves without having used its wake passes it on.
+//! A called waiter does not count for `armed`, so while the only taker is busy givers see
+//! `armed = 0` and make no system call. No item is ever in a waiter's hands before it runs, so no
+//! cancellation can lose one; a waiter that leaves without having used its wake passes it on.
+//!
+//! `barred` says that something is set aside for somebody ([`super::line`]). Who does not see it
+//! yet takes as if it were not set; that is one more that came in between, and nothing is lost by it,
+//! as nobody is promised an item that it has not popped. Who is refused since all that is inside is
+//! set aside enlists as if nothing were inside: those for whom it is set aside are called, or about to
+//! look for themselves, and whoever of them leaves calls the next.
 
-use std::collections::VecDeque;
-
-use crate::sync::{Arc, AtomicBool, AtomicU64, CachePadded, Mutex, Ordering, lock};
+use super::line::Line;
+use crate::sync::{Arc, AtomicBool, AtomicU64, CachePadded, Mutex, MutexGuard, Ordering, lock};
 
 /// What a wake did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,75 +49,113 @@ pub trait Wake {
     }
 }
 
+/// Both are written under the lock of the line.
+struct Flags {
+    /// Read by givers after a SeqCst fence: does anybody stand in the line?
+    armed: AtomicBool,
+    /// Read by takers (Relaxed): is anything set aside?
+    barred: AtomicBool,
+}
+
 /// Waiters in the order of their arrival; see the module's head.
 pub struct WaitList<W> {
-    /// Written under the lock, read by givers after a SeqCst fence: does the list hold anybody?
-    armed: CachePadded<AtomicBool>,
-    waiters: Mutex<VecDeque<Arc<W>>>,
+    flags: CachePadded<Flags>,
+    line: Mutex<Line<W>>,
     /// Written by givers (Relaxed), read for statistics: waiters woken so far, and with a call.
     wakes: AtomicU64,
     system_calls: AtomicU64,
 }
 
-impl<W> Default for WaitList<W> {
+impl<W: Wake> Default for WaitList<W> {
     fn default() -> Self {
-        Self {
-            armed: CachePadded(AtomicBool::new(false)),
-            waiters: Mutex::new(VecDeque::new()),
-            wakes: AtomicU64::new(0),
-            system_calls: AtomicU64::new(0),
-        }
+        Self::new(false)
     }
 }
 
 impl<W: Wake> WaitList<W> {
-    /// Whether anybody waits. A giver calls this after a SeqCst fence.
+    /// An empty list; a fair one serves strictly in the order of arrival.
+    #[must_use]
+    pub fn new(is_fair: bool) -> Self {
+        Self {
+            flags: CachePadded(Flags {
+                armed: AtomicBool::new(false),
+                barred: AtomicBool::new(false),
+            }),
+            line: Mutex::new(Line::new(is_fair)),
+            wakes: AtomicU64::new(0),
+            system_calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether anybody stands in the line. A giver calls this after a SeqCst fence.
     #[inline(always)]
     pub fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::Relaxed)
+        self.flags.armed.load(Ordering::Relaxed)
     }
 
-    /// Puts `waiter` at the end, or in front if it was woken in vain. It must not be in the list.
-    /// The caller then makes a SeqCst fence and looks once more before it sleeps.
-    pub fn enlist(&self, waiter: Arc<W>, in_front: bool) {
-        let mut waiters = lock(&self.waiters);
-        debug_assert!(!waiters.iter().any(|other| Arc::ptr_eq(other, &waiter)));
-        if in_front {
-            waiters.push_front(waiter);
-        } else {
-            waiters.push_back(waiter);
+    /// Whether something is set aside, so that who takes does so in [`WaitList::behind`].
+    #[inline(always)]
+    pub fn is_barred(&self) -> bool {
+        self.flags.barred.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self, line: &MutexGuard<'_, Line<W>>) {
+        self.flags
+            .armed
+            .store(line.standing() > 0, Ordering::Relaxed);
+        self.flags
+            .barred
+            .store(line.set_aside() > 0, Ordering::Relaxed);
+    }
+
+    /// Puts `waiter` into the line: where `previous` stands, or at the end. It may stand there
+    /// itself, called. The caller then makes a SeqCst fence and looks once more before it sleeps.
+    pub fn enlist(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
+        let mut line = lock(&self.line);
+        match previous {
+            Some(previous) => line.rejoin(previous, waiter),
+            None => line.join(waiter),
         }
-        self.armed.store(true, Ordering::Relaxed);
+        self.publish(&line);
     }
 
-    /// Takes `waiter` out. False if a giver already had.
-    pub fn remove(&self, waiter: &Arc<W>) -> bool {
-        let mut waiters = lock(&self.waiters);
-        let found = waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
-        // Dropped here is one reference of the two that exist at least: nothing runs in the lock.
-        if let Some(index) = found {
-            waiters.remove(index);
-        }
-        self.armed.store(!waiters.is_empty(), Ordering::Relaxed);
-        found.is_some()
+    /// Takes `waiter` out.
+    pub fn remove(&self, waiter: &Arc<W>) {
+        let mut line = lock(&self.line);
+        line.leave(waiter);
+        self.publish(&line);
     }
 
-    /// Wakes the first waiter for whom `available` is enough; false if there is none. Passing
-    /// over one that needs more leaves it in its place, neither woken nor forgotten.
-    pub fn notify_one(&self, available: usize) -> bool {
+    /// Calls `take` with what must be left for others by `me`, or by somebody who does not wait.
+    /// Under the lock: nobody is set aside for, or served, meanwhile.
+    pub fn behind<R>(&self, me: Option<&Arc<W>>, take: impl FnOnce(usize) -> R) -> R {
+        let line = lock(&self.line);
+        take(line.ahead_of(me))
+    }
+
+    /// Wakes the first waiter for whom `available` is enough, in a fair list all for whom it is
+    /// enough together; false if there is none. Passing over one that needs more leaves it in its
+    /// place, neither woken nor forgotten.
+    pub fn notify(&self, available: usize) -> bool {
+        let mut any = false;
         loop {
-            let waiter = {
-                let mut waiters = lock(&self.waiters);
-                let found = waiters.iter().position(|waiter| waiter.need() <= available);
-                let waiter = found.and_then(|index| waiters.remove(index));
-                self.armed.store(!waiters.is_empty(), Ordering::Relaxed);
-                waiter
+            let (waiter, is_fair) = {
+                let mut line = lock(&self.line);
+                let waiter = line.call(available);
+                self.publish(&line);
+                (waiter, line.is_fair())
             };
             // Outside the lock: a wake may make a system call or run foreign code.
             match waiter {
-                None => return false,
-                Some(waiter) if self.wake(&waiter) => return true,
-                Some(_) => {}
+                None => return any,
+                Some(waiter) if self.wake(&waiter) => any = true,
+                Some(waiter) => {
+                    self.remove(&waiter);
+                    continue;
+                }
+            }
+            if !is_fair {
+                return true;
             }
         }
     }
@@ -120,12 +163,15 @@ impl<W: Wake> WaitList<W> {
     /// Wakes everybody, whatever they need.
     pub fn notify_all(&self) {
         let waiters = {
-            let mut waiters = lock(&self.waiters);
-            self.armed.store(false, Ordering::Relaxed);
-            std::mem::take(&mut *waiters)
+            let mut line = lock(&self.line);
+            let waiters = line.call_all();
+            self.publish(&line);
+            waiters
         };
         for waiter in waiters {
-            self.wake(&waiter);
+            if !self.wake(&waiter) {
+                self.remove(&waiter);
+            }
         }
     }
 
@@ -141,14 +187,19 @@ impl<W: Wake> WaitList<W> {
         true
     }
 
-    /// How many wait now.
+    /// How many stand in the line now, not called yet.
     pub fn len(&self) -> usize {
-        lock(&self.waiters).len()
+        lock(&self.line).standing()
     }
 
-    /// Whether nobody waits now.
+    /// Whether nobody stands in the line now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the line is served strictly in the order of arrival.
+    pub fn is_fair(&self) -> bool {
+        lock(&self.line).is_fair()
     }
 
     /// How many were woken so far.

@@ -45,7 +45,7 @@ pub(crate) struct QueueOperation {
     state: AtomicU8,
     /// The waiting coroutine, once there is one.
     waiting: Mutex<Option<Py<PyAny>>>,
-    /// The waiter of the current sleep.
+    /// The waiter of the current or the last sleep: it stands in the list until the wait is over.
     waiter: Mutex<Option<Arc<Waiter>>>,
 }
 
@@ -93,7 +93,8 @@ impl QueueOperation {
                 let py = slf.py();
                 let due = !budget::is_left() && !this.operation.would_wait();
                 if !due {
-                    let outcome = this.operation.attempt(py).map_err(|e| this.ended(py, e))?;
+                    let outcome = this.operation.attempt(py, None);
+                    let outcome = outcome.map_err(|e| this.ended(py, e))?;
                     if let Some(result) = outcome {
                         budget::spend(this.operation.size());
                         return Ok(Step::Finished(result));
@@ -215,7 +216,8 @@ impl QueueOperation {
 
     /// Tries once more, after a turn of the loop: the result, or `NOT_NOW`.
     fn attempt(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.operation.attempt(py)? {
+        let me = lock(&self.waiter).clone();
+        match self.operation.attempt(py, me.as_ref())? {
             Some(result) => {
                 budget::spend(self.operation.size());
                 Ok(result)
@@ -224,15 +226,16 @@ impl QueueOperation {
         }
     }
 
-    /// Puts `place` to the list and tries once more: the result, or `NOT_NOW`: sleep there.
-    fn enlist(&self, py: Python<'_>, place: &Place, in_front: bool) -> PyResult<Py<PyAny>> {
+    /// Puts `place` to the list, where the place of the sleep before stands if there was one, and
+    /// tries once more: the result, or `NOT_NOW`: sleep there.
+    fn enlist(&self, py: Python<'_>, place: &Place) -> PyResult<Py<PyAny>> {
         let waiter = Waiter::task(place.slot(), self.operation.need());
-        *lock(&self.waiter) = Some(Arc::clone(&waiter));
-        self.operation.enlist(waiter, in_front);
+        let previous = lock(&self.waiter).replace(Arc::clone(&waiter));
+        self.operation.enlist(waiter, previous.as_ref());
         self.attempt(py)
     }
 
-    /// On every way out of a sleep, after the attempt that follows it.
+    /// On every way out of the wait.
     fn leave(&self) {
         let waiter = lock(&self.waiter).take();
         if let Some(waiter) = waiter {

@@ -29,7 +29,7 @@ pub(super) fn run(
     operation: &Operation,
     timeout: Option<f64>,
 ) -> PyResult<Py<PyAny>> {
-    if let Some(result) = operation.attempt(py)? {
+    if let Some(result) = operation.attempt(py, None)? {
         return Ok(result);
     }
     if timeout == Some(0.0) {
@@ -43,29 +43,30 @@ pub(super) fn run(
         PyOSError::new_err(format!("a waiting main thread needs an eventfd: {failure}"))
     })?;
     let waiter = Waiter::thread(Arc::clone(&parker), operation.need());
-    let mut in_front = false;
     let wait = Enlisted { operation, waiter };
+    let me = &wait.waiter;
+    let mut previous = None;
     loop {
-        operation.enlist(Arc::clone(&wait.waiter), in_front);
-        if let Some(result) = operation.attempt(py)? {
+        operation.enlist(Arc::clone(me), previous);
+        if let Some(result) = operation.attempt(py, Some(me))? {
             return Ok(result);
         }
         let expired = loop {
             py.check_signals()?;
             let parked = ending::detached(py, || parker.park(deadline));
-            if wait.waiter.take_wake() {
+            if me.take_wake() {
                 break false;
             }
             if parked == Parked::Expired {
                 break true;
             }
         };
-        if let Some(result) = operation.attempt(py)? {
+        if let Some(result) = operation.attempt(py, Some(me))? {
             return Ok(result);
         }
         if expired {
             return Err(operation.expired(py, timeout));
         }
-        in_front = true;
+        previous = Some(me);
     }
 }

@@ -1,6 +1,6 @@
 //! The methods of `Queue`, as Python code sees them.
 
-use penstock_core::ring::{Handoff, Refusal};
+use penstock_core::ring::{Handoff, Order, Refusal};
 use pyo3::{
     PyTraverseError, exceptions::PyTypeError, gc::PyVisit, prelude::*, sync::PyOnceLock,
     types::PyType,
@@ -36,9 +36,12 @@ impl Queue {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (maxsize = 0, *, name = None))]
-    fn new(py: Python<'_>, maxsize: isize, name: Option<String>) -> PyResult<Self> {
-        Self::with(py, maxsize, name, Handoff::new)
+    #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
+    fn new(py: Python<'_>, maxsize: isize, name: Option<String>, fair: bool) -> PyResult<Self> {
+        Self::with(py, maxsize, name, |capacity| match fair {
+            true => Handoff::in_order(capacity, Order::OldestFirst, true),
+            false => Handoff::new(capacity),
+        })
     }
 
     /// Puts `item` in, waiting while the queue is full.
@@ -61,7 +64,7 @@ impl Queue {
         } else {
             Some(0.0)
         };
-        match this.here(py)?.items.push(item) {
+        match this.here(py)?.items.push(item, None) {
             Ok(()) => Ok(()),
             Err((Refusal::NotNow, item)) => {
                 blocking::run(py, &Self::operation(slf, Action::Put(item)), timeout).map(drop)
@@ -75,7 +78,7 @@ impl Queue {
     /// Any thread, signal handlers and callbacks of event loops included. Raises QueueShutDown after a
     /// shutdown.
     fn put_nowait(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
-        match self.here(py)?.items.push(item) {
+        match self.here(py)?.items.push(item, None) {
             Ok(()) => Ok(()),
             Err((refusal, _)) => Err(refusals::of_put(py, self, refusal)),
         }
@@ -114,7 +117,7 @@ impl Queue {
         } else {
             Some(0.0)
         };
-        match this.here(py)?.items.pop() {
+        match this.here(py)?.items.pop(None) {
             Ok(item) => Ok(item),
             Err(Refusal::NotNow) => blocking::run(py, &Self::operation(slf, Action::Get), timeout),
             Err(_) => Err(refusals::shut_down(py, this)),
@@ -126,7 +129,7 @@ impl Queue {
     /// Any thread, signal handlers and callbacks of event loops included. Raises QueueShutDown when the
     /// queue is shut down and drained.
     fn get_nowait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.here(py)?.items.pop() {
+        match self.here(py)?.items.pop(None) {
             Ok(item) => Ok(item),
             Err(Refusal::NotNow) => Err(refusals::empty(py, self, None)),
             Err(_) => Err(refusals::shut_down(py, self)),
@@ -265,13 +268,7 @@ impl Queue {
     fn clear(&self, py: Python<'_>) -> PyResult<usize> {
         let core = self.here(py)?;
         let mut dropped = Vec::new();
-        let there = core.items.len();
-        while dropped.len() < there {
-            let left = there - dropped.len();
-            if core.items.pop_many(1, left, &mut dropped).is_err() {
-                break;
-            }
-        }
+        core.items.clear(core.items.len(), &mut dropped);
         Self::count_as_done(core, dropped.len());
         Ok(dropped.len())
     }
@@ -318,7 +315,7 @@ impl Queue {
         core.items.close();
         if immediate {
             let mut dropped = Vec::new();
-            core.items.clear(&mut dropped);
+            core.items.clear(usize::MAX, &mut dropped);
             Self::count_as_done(core, dropped.len());
         }
         Ok(())
@@ -370,6 +367,12 @@ impl Queue {
     #[getter]
     fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Whether waiters are served strictly in the order of their arrival.
+    #[getter]
+    fn is_fair(&self) -> bool {
+        self.core.items.is_fair()
     }
 
     /// How many items are inside; with others at work, at some moment during the call.
@@ -500,7 +503,7 @@ impl Queue {
     fn __clear__(&self) {
         if self.owner.is_here() {
             let mut items = Vec::new();
-            self.core.items.clear(&mut items);
+            self.core.items.clear(usize::MAX, &mut items);
         }
     }
 }

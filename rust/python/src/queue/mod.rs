@@ -56,6 +56,13 @@ impl Core {
 /// `maxsize` is the number of items that fit; 0 means no bound, and then memory grows with the
 /// backlog. `name` stands in errors and in the repr. Raises Misuse for a negative `maxsize`.
 ///
+/// Whoever comes first takes, waiting or not, which is the fastest; one that was woken three times
+/// in vain has what it needs set aside until it is served or leaves. With `fair=True` items and
+/// places are granted strictly in the order in which getters and putters came: the k-th that waits
+/// to get takes the k-th item, and who comes later finds the queue empty (or full) until all before
+/// it have theirs. That costs a lock for each operation, and an event loop that is blocked holds
+/// back what its tasks were granted. After a shutdown the first one to look takes.
+///
 /// Every method may be called from every thread of the process that made the queue; in a forked
 /// child all of them raise Misuse. The `a` twins are awaited in any event loop. An item that a put
 /// accepted is handed out exactly once, whoever is cancelled, interrupted or out of time.

@@ -57,19 +57,23 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Tries once; `None` if it would have to wait.
+    /// Tries once, as `me` if that waits already; `None` if it would have to wait.
     #[inline]
-    pub(super) fn attempt(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    pub(super) fn attempt(
+        &self,
+        py: Python<'_>,
+        me: Option<&Arc<Waiter>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let queue = self.queue.get();
         let core = queue.core();
         let refusal = match &self.action {
-            Action::Get | Action::Next => match core.items.pop() {
+            Action::Get | Action::Next => match core.items.pop(me) {
                 Ok(item) => return Ok(Some(item)),
                 Err(refusal) => refusal,
             },
             Action::GetMany { min, max } => {
                 let mut items = Vec::new();
-                match core.items.pop_many(*min, *max, &mut items) {
+                match core.items.pop_many(*min, *max, &mut items, me) {
                     Ok(_) => return PyList::new(py, items).map(|list| Some(list.into())),
                     Err(Refusal::NotNow) if *min == 0 => {
                         return Ok(Some(PyList::empty(py).into()));
@@ -82,25 +86,25 @@ impl Operation {
                     Err(refusal) => refusal,
                 }
             }
-            Action::Peek => match core.items.peek(|item| item.clone_ref(py)) {
+            Action::Peek => match core.items.peek(|item| item.clone_ref(py), me) {
                 Ok(item) => return Ok(Some(item)),
                 Err(refusal) => refusal,
             },
-            Action::Reserve => match core.items.reserve() {
+            Action::Reserve => match core.items.reserve(me) {
                 Ok(()) => {
                     let place = Reservation::new(self.queue.clone_ref(py));
                     return Py::new(py, place).map(|place| Some(place.into_any()));
                 }
                 Err(refusal) => refusal,
             },
-            Action::Put(item) => match core.items.push(item.clone_ref(py)) {
+            Action::Put(item) => match core.items.push(item.clone_ref(py), me) {
                 Ok(()) => return Ok(Some(py.None())),
                 Err((refusal, _)) => refusal,
             },
             Action::PutMany(batch) => {
                 let mut left = lock(&batch.left);
                 loop {
-                    match core.items.push_many(&mut left) {
+                    match core.items.push_many(&mut left, me) {
                         Ok(_) if left.len() == 0 => return Ok(Some(py.None())),
                         Ok(_) => {}
                         Err(refusal) => break refusal,
@@ -109,7 +113,7 @@ impl Operation {
             }
             Action::Join if core.unfinished() == 0 => return Ok(Some(py.None())),
             Action::Join => return Ok(None),
-            Action::Select(selection) => return selection.attempt(py),
+            Action::Select(selection) => return selection.attempt(py, me),
         };
         match refusal {
             Refusal::NotNow => Ok(None),
@@ -168,18 +172,19 @@ impl Operation {
         }
     }
 
-    /// Puts `waiter` to the right list; the next thing is another attempt.
-    pub(super) fn enlist(&self, waiter: Arc<Waiter>, in_front: bool) {
+    /// Puts `waiter` to the right list, where `previous` stands if there was one; the next thing is
+    /// another attempt.
+    pub(super) fn enlist(&self, waiter: Arc<Waiter>, previous: Option<&Arc<Waiter>>) {
         let core = self.queue.get().core();
         match &self.action {
             Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
-                core.items.enlist_getter(waiter, in_front);
+                core.items.enlist_getter(waiter, previous);
             }
             Action::Put(_) | Action::PutMany(_) | Action::Reserve => {
-                core.items.enlist_putter(waiter, in_front);
+                core.items.enlist_putter(waiter, previous);
             }
-            Action::Join => core.done.enlist(waiter),
-            Action::Select(selection) => selection.enlist(&waiter, in_front),
+            Action::Join => core.done.enlist(waiter, previous),
+            Action::Select(selection) => selection.enlist(&waiter, previous),
         }
     }
 

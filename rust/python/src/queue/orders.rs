@@ -22,14 +22,15 @@ pub(crate) struct LifoQueue;
 #[pymethods]
 impl LifoQueue {
     #[new]
-    #[pyo3(signature = (maxsize = 0, *, name = None))]
+    #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
         maxsize: isize,
         name: Option<String>,
+        fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
         let queue = Queue::with(py, maxsize, name, |capacity| {
-            Handoff::in_order(capacity, Order::NewestFirst)
+            Handoff::in_order(capacity, Order::NewestFirst, fair)
         })?;
         Ok(PyClassInitializer::from(queue).add_subclass(Self))
     }
@@ -58,15 +59,16 @@ pub(crate) struct PriorityQueue;
 #[pymethods]
 impl PriorityQueue {
     #[new]
-    #[pyo3(signature = (maxsize = 0, *, name = None))]
+    #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
         maxsize: isize,
         name: Option<String>,
+        fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
         let queue = Queue::with(py, maxsize, name, |capacity| {
             let comparison = Comparison { precedes, share };
-            Handoff::in_order(capacity, Order::LeastFirst(comparison))
+            Handoff::in_order(capacity, Order::LeastFirst(comparison), fair)
         })?;
         Ok(PyClassInitializer::from(queue).add_subclass(Self))
     }

@@ -1,16 +1,10 @@
 //! `select`: one item from whichever of several queues has one.
 //!
-//! The waiter stands in the lists of all of them at once. Whoever is first takes it out of its own
-//! list and wakes it; it pops for itself, and leaves all lists. A wake that a losing queue spent on
-//! it is passed on there, like that of any getter that leaves (see `penstock_core::ring::wait`).
+//! The waiter stands in the lists of all of them at once. Whoever is first calls it; it pops for
+//! itself, and leaves all lists. A wake that a losing queue spent on it is passed on there, like
+//! that of any getter that leaves (see `penstock_core::ring::wait`).
 
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{cell::Cell, sync::Arc};
 
 use penstock_core::ring::Refusal;
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyTuple};
@@ -24,15 +18,9 @@ use super::{
 };
 use crate::waiter::Waiter;
 
-struct Branch {
-    queue: Py<Queue>,
-    /// Whether a giver took the waiter out of this queue's list; then it goes back in front.
-    was_woken: AtomicBool,
-}
-
 /// The queues of one `select`.
 pub(super) struct Selection {
-    branches: Vec<Branch>,
+    queues: Vec<Py<Queue>>,
 }
 
 /// Where to begin looking: anywhere, so that no queue that is always ready hides another one.
@@ -55,13 +43,17 @@ fn start(count: usize) -> usize {
 impl Selection {
     /// Pops from one of the queues: `(queue, item)`. Those that are shut down and drained are
     /// passed over while there are others.
-    pub(super) fn attempt(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let count = self.branches.len();
+    pub(super) fn attempt(
+        &self,
+        py: Python<'_>,
+        me: Option<&Arc<Waiter>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let count = self.queues.len();
         let start = start(count);
         let mut closed = 0;
         for index in (start..count).chain(0..start) {
-            let queue = &self.branches[index].queue;
-            match queue.get().core().items.pop() {
+            let queue = &self.queues[index];
+            match queue.get().core().items.pop(me) {
                 Ok(item) => {
                     let pair = (queue.clone_ref(py), item);
                     return Ok(Some(pair.into_pyobject(py)?.into_any().unbind()));
@@ -77,42 +69,31 @@ impl Selection {
     }
 
     pub(super) fn would_wait(&self) -> bool {
-        let items = |branch: &Branch| branch.queue.get().core().items.len();
-        let closed = |branch: &Branch| branch.queue.get().core().items.is_closed();
-        self.branches.iter().all(|branch| items(branch) == 0) && !self.branches.iter().all(closed)
+        let items = |queue: &Py<Queue>| queue.get().core().items.len();
+        let closed = |queue: &Py<Queue>| queue.get().core().items.is_closed();
+        self.queues.iter().all(|queue| items(queue) == 0) && !self.queues.iter().all(closed)
     }
 
-    pub(super) fn enlist(&self, waiter: &Arc<Waiter>, in_front: bool) {
-        if in_front {
-            // Woken by one queue in vain, a thread still stands in the lists of the others.
-            self.leave(waiter);
-        }
-        for branch in &self.branches {
-            let keeps_its_place = in_front && branch.was_woken.load(Ordering::Relaxed);
-            let items = &branch.queue.get().core().items;
-            items.enlist_getter(Arc::clone(waiter), keeps_its_place);
+    pub(super) fn enlist(&self, waiter: &Arc<Waiter>, previous: Option<&Arc<Waiter>>) {
+        for queue in &self.queues {
+            let items = &queue.get().core().items;
+            items.enlist_getter(Arc::clone(waiter), previous);
         }
     }
 
     pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
-        for branch in &self.branches {
-            let stood = branch.queue.get().core().items.leave_getter(waiter);
-            branch.was_woken.store(!stood, Ordering::Relaxed);
+        for queue in &self.queues {
+            queue.get().core().items.leave_getter(waiter);
         }
     }
 
     pub(super) fn label(&self) -> String {
-        let labels: Vec<_> = self
-            .branches
-            .iter()
-            .map(|branch| branch.queue.get().label())
-            .collect();
-        labels.join(", ")
+        let labels = self.queues.iter().map(|queue| queue.get().label());
+        labels.collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let mut branches = self.branches.iter();
-        branches.try_for_each(|branch| visit.call(&branch.queue))
+        self.queues.iter().try_for_each(|queue| visit.call(queue))
     }
 }
 
@@ -138,14 +119,7 @@ fn operation(
         }
     }
     let queue = first.clone_ref(py);
-    let branches = queues.into_iter().map(|queue| Branch {
-        queue,
-        was_woken: AtomicBool::new(false),
-    });
-    let selection = Selection {
-        branches: branches.collect(),
-    };
-    let action = Action::Select(Box::new(selection));
+    let action = Action::Select(Box::new(Selection { queues }));
     Ok((Operation { queue, action }, timeout))
 }
 

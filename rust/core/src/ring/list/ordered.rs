@@ -116,10 +116,19 @@ impl<T> List<T> {
             let nothing_to_do = items.len() == 0 && refusal == Refusal::NotNow;
             return if nothing_to_do { Ok(0) } else { Err(refusal) };
         }
+        self.push_first(items, Room::Free)
+    }
+
+    /// Pushes the first of `items` into a reserved place, or leaves it in front.
+    pub fn push_first_reserved(&self, items: &mut vec::IntoIter<T>) -> Result<usize, Refusal> {
+        self.push_first(items, Room::Reserved)
+    }
+
+    fn push_first(&self, items: &mut vec::IntoIter<T>, room: Room) -> Result<usize, Refusal> {
         let Some(item) = items.next() else {
             return Ok(0);
         };
-        match self.push(item) {
+        match self.put(item, room) {
             Ok(()) => Ok(1),
             Err((refusal, item)) => {
                 // Back in front of the rest.
