@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, sync::Arc, thread};
 
-use penstock_core::ring::{Handoff, Refusal, Wake, Woken};
+use penstock_core::ring::{Handoff, Refusal, Turns, Wake, Woken};
 use proptest::prelude::*;
 
 /// Never waits: these tests try again instead.
@@ -64,7 +64,14 @@ impl Model {
 }
 
 fn agree(capacity: usize, bounded: Option<usize>, steps: &[Step]) {
-    let queue = Handoff::<u64, Nobody>::new(bounded);
+    for turns in [Turns::AtOnce, Turns::OneByOne] {
+        // SAFETY: one thread uses it.
+        let queue = unsafe { Handoff::new(bounded).in_turns(turns) };
+        agrees(&queue, capacity, steps);
+    }
+}
+
+fn agrees(queue: &Handoff<u64, Nobody>, capacity: usize, steps: &[Step]) {
     let mut model = Model {
         items: VecDeque::new(),
         capacity,

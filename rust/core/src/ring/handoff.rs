@@ -24,9 +24,10 @@ use super::{
     Refusal,
     list::Order,
     store::Store,
+    turns::Turns,
     wait::{WaitList, Wake},
 };
-use crate::sync::{Arc, Ordering, fence};
+use crate::sync::Arc;
 
 /// Figures of one queue at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,7 @@ pub struct Handoff<T, W> {
     getters: WaitList<W>,
     putters: WaitList<W>,
     is_fair: bool,
+    turns: Turns,
 }
 
 impl<T, W: Wake> Handoff<T, W> {
@@ -71,8 +73,22 @@ impl<T, W: Wake> Handoff<T, W> {
         Self::of(Store::in_order(capacity, order), is_fair)
     }
 
+    /// The same, for callers that come as `turns` says.
+    ///
+    /// # Safety
+    /// If that is [`Turns::OneByOne`], operations exclude each other, and each happens before the
+    /// next; as with an interpreter's lock held throughout. Only while a waiter's `wake` runs may
+    /// others come in between.
+    #[must_use]
+    pub unsafe fn in_turns(mut self, turns: Turns) -> Self {
+        self.store.set_turns(turns);
+        self.turns = turns;
+        self
+    }
+
     fn of(store: Store<T>, is_fair: bool) -> Self {
         Self {
+            turns: Turns::AtOnce,
             store,
             getters: WaitList::new(is_fair),
             putters: WaitList::new(is_fair),
@@ -183,14 +199,14 @@ impl<T, W: Wake> Handoff<T, W> {
     pub fn set_capacity(&self, capacity: Option<usize>) {
         assert!(capacity != Some(0), "a queue needs room for one item");
         self.store.list().set_capacity(capacity);
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         self.putters.notify_all();
         self.getters.notify_all();
     }
 
     #[inline]
     fn gave(&self, count: usize) {
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         for _ in 0..count {
             if !self.getters.is_armed() || !self.getters.notify(self.len()) {
                 break;
@@ -203,7 +219,7 @@ impl<T, W: Wake> Handoff<T, W> {
         if self.store.is_unbounded() {
             return;
         }
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         for _ in 0..count {
             if !self.putters.is_armed() || !self.putters.notify(self.room()) {
                 break;
@@ -216,19 +232,19 @@ impl<T, W: Wake> Handoff<T, W> {
     /// whatever comes of it.
     pub fn enlist_getter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
         self.getters.enlist(waiter, previous);
-        fence(Ordering::SeqCst);
+        self.turns.fence();
     }
 
     /// Puts a putter to the list; as [`Handoff::enlist_getter`].
     pub fn enlist_putter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
         self.putters.enlist(waiter, previous);
-        fence(Ordering::SeqCst);
+        self.turns.fence();
     }
 
     /// Every exit from waiting to get goes through here; a wake that is not used up is passed on.
     pub fn leave_getter(&self, waiter: &Arc<W>) {
         self.getters.remove(waiter);
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         if self.getters.is_armed() {
             let items = self.len();
             if items > 0 {
@@ -240,7 +256,7 @@ impl<T, W: Wake> Handoff<T, W> {
     /// Every exit from waiting to put goes through here; a wake that is not used up is passed on.
     pub fn leave_putter(&self, waiter: &Arc<W>) {
         self.putters.remove(waiter);
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         if self.putters.is_armed() {
             let room = self.room();
             if room > 0 {
@@ -253,7 +269,7 @@ impl<T, W: Wake> Handoff<T, W> {
     /// enlists after this looks again before it sleeps, and a closed queue never says "not now".
     pub fn close(&self) {
         self.store.close();
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         self.getters.notify_all();
         self.putters.notify_all();
     }

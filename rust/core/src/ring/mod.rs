@@ -8,12 +8,14 @@ mod list;
 mod mpmc;
 mod runs;
 mod store;
+mod turns;
 mod unfinished;
 mod wait;
 
 pub use handoff::{Counters, Handoff};
 pub use list::{Comparison, List, Order};
 pub use mpmc::Ring;
+pub use turns::Turns;
 pub use unfinished::{TooMany, Unfinished};
 pub use wait::{WaitList, Wake, Woken};
 

@@ -21,7 +21,7 @@
 
 use std::{mem::MaybeUninit, vec};
 
-use super::Refusal;
+use super::{Refusal, turns::Turns};
 use crate::sync::{AtomicBool, AtomicUsize, CachePadded, Ordering, UnsafeCell, fence, yield_now};
 
 struct Slot<T> {
@@ -44,8 +44,11 @@ pub struct Ring<T> {
     retired: AtomicBool,
     /// The bit between index and lap; in `tail` it says closed, in positions it is zero.
     closed_bit: usize,
-    /// What a position grows by from one lap to the next.
+    /// What a position grows by from one lap to the next: two to the power of `lap_bits`.
     one_lap: usize,
+    lap_bits: u32,
+    /// Set before the ring is shared.
+    pub(super) turns: Turns,
 }
 
 // SAFETY: a value is reached by exactly one thread at a time, the one that claimed its slot
@@ -67,6 +70,7 @@ impl<T> Ring<T> {
             "capacity {capacity} is out of range"
         );
         let closed_bit = (capacity + 1).next_power_of_two();
+        let one_lap = closed_bit * 2;
         Self {
             head: CachePadded(AtomicUsize::new(0)),
             tail: CachePadded(AtomicUsize::new(0)),
@@ -78,7 +82,9 @@ impl<T> Ring<T> {
                 .collect(),
             retired: AtomicBool::new(false),
             closed_bit,
-            one_lap: closed_bit * 2,
+            one_lap,
+            lap_bits: one_lap.trailing_zeros(),
+            turns: Turns::AtOnce,
         }
     }
 
@@ -113,7 +119,7 @@ impl<T> Ring<T> {
     /// How many positions lie before `position`, over all laps.
     #[inline(always)]
     fn ordinal(&self, position: usize) -> usize {
-        (position / self.one_lap)
+        (position >> self.lap_bits)
             .wrapping_mul(self.slots.len())
             .wrapping_add(self.index(position))
     }
@@ -161,12 +167,7 @@ impl<T> Ring<T> {
             let stamp = self.slot(tail).stamp.load(Ordering::Acquire);
             if stamp == tail {
                 let next = self.advance(tail, 1);
-                match self.tail.compare_exchange_weak(
-                    tail,
-                    next,
-                    Ordering::SeqCst,
-                    Ordering::Relaxed,
-                ) {
+                match self.turns.claim(&self.tail, tail, next) {
                     Ok(_) => {
                         // SAFETY: claimed by the swap; the stamp said free.
                         unsafe { self.fill(tail, item) };
@@ -215,10 +216,7 @@ impl<T> Ring<T> {
                 tail = self.tail.load(Ordering::Relaxed);
                 continue;
             }
-            match self
-                .tail
-                .compare_exchange(tail, at, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            match self.turns.claim(&self.tail, tail, at) {
                 Ok(_) => {
                     let mut position = tail;
                     for item in items.take(count) {
@@ -242,7 +240,7 @@ impl<T> Ring<T> {
         if stamp.wrapping_add(self.one_lap) != tail.wrapping_add(1) {
             return false;
         }
-        fence(Ordering::SeqCst);
+        self.turns.fence();
         self.head.load(Ordering::Relaxed).wrapping_add(self.one_lap) == tail
     }
 
@@ -254,12 +252,7 @@ impl<T> Ring<T> {
             let stamp = self.slot(head).stamp.load(Ordering::Acquire);
             if stamp == head.wrapping_add(1) {
                 let next = self.advance(head, 1);
-                match self.head.compare_exchange_weak(
-                    head,
-                    next,
-                    Ordering::SeqCst,
-                    Ordering::Relaxed,
-                ) {
+                match self.turns.claim(&self.head, head, next) {
                     // SAFETY: claimed by the swap; the stamp said that a value is there.
                     Ok(_) => return Ok(unsafe { self.empty(head) }),
                     Err(seen) => head = seen,
@@ -268,7 +261,7 @@ impl<T> Ring<T> {
             }
             if stamp == head {
                 // Nobody has published here: empty, unless a push is under way.
-                fence(Ordering::SeqCst);
+                self.turns.fence();
                 let tail = self.tail.load(Ordering::Relaxed);
                 if tail & !self.closed_bit == head {
                     return Err(self.refusal(tail));
@@ -300,7 +293,7 @@ impl<T> Ring<T> {
                 at = self.advance(at, 1);
             }
             if count < min {
-                fence(Ordering::SeqCst);
+                self.turns.fence();
                 let tail = self.tail.load(Ordering::Relaxed);
                 let closed = tail & self.closed_bit != 0;
                 if self.head.load(Ordering::Relaxed) != head {
@@ -324,10 +317,7 @@ impl<T> Ring<T> {
                 }
             }
             out.reserve(count);
-            match self
-                .head
-                .compare_exchange(head, at, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            match self.turns.claim(&self.head, head, at) {
                 Ok(_) => {
                     let mut position = head;
                     for _ in 0..count {

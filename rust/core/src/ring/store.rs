@@ -13,6 +13,7 @@ use super::{
     Refusal,
     list::{List, Order},
     mpmc::Ring,
+    turns::Turns,
 };
 use crate::sync::{Mutex, lock};
 
@@ -75,6 +76,13 @@ impl<T> Store<T> {
             kind,
             list: OnceLock::new(),
             gate: Mutex::new(()),
+        }
+    }
+
+    /// See [`super::Handoff::in_turns`], whose promise this needs.
+    pub(super) fn set_turns(&mut self, turns: Turns) {
+        if let Kind::Ring(ring) = &mut self.kind {
+            ring.turns = turns;
         }
     }
 

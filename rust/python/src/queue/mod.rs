@@ -2,7 +2,9 @@
 //!
 //! All pushes, pops and drops of items happen attached to the interpreter. So a garbage collector
 //! that has stopped the world finds no push or pop half done, and items are released where that
-//! is allowed.
+//! is allowed. Where the interpreter has a global lock they exclude each other: none lets go of it
+//! before a push, a pop or a list's change is complete, and the look at the other side that follows
+//! belongs to it.
 
 mod awaitable;
 mod blocking;
@@ -19,9 +21,9 @@ use std::mem::ManuallyDrop;
 
 use penstock_core::{
     fork::Owner,
-    ring::{Handoff, Unfinished},
+    ring::{Handoff, Turns, Unfinished},
 };
-use pyo3::prelude::*;
+use pyo3::{ffi, prelude::*};
 
 use crate::waiter::Waiter;
 pub(crate) use awaitable::{QueueOperation, install_steps};
@@ -30,6 +32,15 @@ use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};
 pub(crate) use reservation::Reservation;
 pub(crate) use selection::{select, select_blocking};
+
+/// An object's head is four words without a global lock (PEP 703) and two with it.
+const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
+
+const TURNS: Turns = if HAS_GLOBAL_LOCK {
+    Turns::OneByOne
+} else {
+    Turns::AtOnce
+};
 
 /// What is shared with waiters; on the heap, as Python objects are not aligned to cache lines.
 struct Core {
@@ -95,8 +106,10 @@ impl Queue {
         let Ok(capacity) = usize::try_from(maxsize) else {
             return Err(refusals::negative(py, name.as_deref(), maxsize));
         };
+        let items = store((capacity > 0).then_some(capacity));
         let core = Core {
-            items: store((capacity > 0).then_some(capacity)),
+            // SAFETY: with a global lock operations exclude each other (module head).
+            items: unsafe { items.in_turns(TURNS) },
             done: Unfinished::default(),
         };
         Ok(Self {
