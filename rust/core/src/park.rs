@@ -8,13 +8,18 @@
 //! by `ppoll` itself, a signal between the last look and the sleep ends the sleep at once. (When
 //! other threads let the signal through, the kernel may hand it to one of them in that moment;
 //! so a sleep there is never longer than [`LOOK_AROUND`].)
+//!
+//! With more than two processors a thread looks for [`LOOKS`] spins, well below a microsecond, before
+//! it sleeps: whoever wakes it then needs no system call. With two that processor is better left
+//! to the one that is waited for.
 
 use std::{
-    io,
+    hint, io,
+    num::NonZero,
     os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread::{self, Thread},
@@ -25,6 +30,9 @@ use crate::{eventfd::EventFd, fork::Owner, hub::Bell};
 
 /// The longest sleep of a thread that must see signals.
 pub const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// How often a thread looks whether it was woken before it sleeps, where processors are plenty.
+const LOOKS: u32 = 64;
 
 const AWAKE: u32 = 0;
 const PARKED: u32 = 1;
@@ -58,6 +66,14 @@ pub struct Parker {
 
 thread_local! {
     static OWN: std::cell::RefCell<Option<Arc<Parker>>> = const { std::cell::RefCell::new(None) };
+}
+
+fn looks() -> u32 {
+    static COUNT: OnceLock<u32> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        if processors > 2 { LOOKS } else { 0 }
+    })
 }
 
 fn is_main_thread() -> bool {
@@ -102,6 +118,16 @@ impl Parker {
 
     /// Sleeps until woken, until `deadline`, or until a signal. Called by the parker's thread only.
     pub fn park(&self, deadline: Option<Instant>) -> Parked {
+        self.park_after(looks(), deadline)
+    }
+
+    fn park_after(&self, looks: u32, deadline: Option<Instant>) -> Parked {
+        for _ in 0..looks {
+            if self.state.load(Ordering::Relaxed) == WOKEN {
+                break;
+            }
+            hint::spin_loop();
+        }
         if self
             .state
             .compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire)
@@ -155,5 +181,42 @@ fn poll(fd: RawFd, time: Duration) {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
         libc::ppoll(&raw mut entry, 1, &raw const time, &raw const before);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+    }
+}
+
+#[cfg(all(test, not(penstock_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_looks_is_woken_without_a_system_call() {
+        thread::scope(|scope| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let looking = scope.spawn(move || {
+                let parker = Parker::current().unwrap();
+                tell.send(Arc::clone(&parker)).unwrap();
+                parker.park_after(u32::MAX, None)
+            });
+            let parker = told.recv().unwrap();
+            assert!(!parker.unpark());
+            assert_eq!(looking.join().unwrap(), Parked::Woken);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_was_not_woken_sleeps_to_its_deadline() {
+        thread::scope(|scope| {
+            let sleeping = scope.spawn(|| {
+                let parker = Parker::current().unwrap();
+                let deadline = Instant::now() + Duration::from_millis(1);
+                loop {
+                    match parker.park_after(LOOKS, Some(deadline)) {
+                        Parked::Interrupted => {}
+                        parked => return (parked, deadline <= Instant::now()),
+                    }
+                }
+            });
+            assert_eq!(sleeping.join().unwrap(), (Parked::Expired, true));
+        });
     }
 }
