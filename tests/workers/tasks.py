@@ -55,9 +55,13 @@ def imported(module: str) -> bool:
 
 def hold(started: str, release: str, value: Any = None) -> Any:
     """Say that it has begun, wait until it may end, return `value`."""
-    begin(started)
-    with open(release, "rb", buffering=0) as pipe:
-        pipe.read(1)
+    # Opened before the report: what is written before anybody reads is lost with the last opener.
+    pipe = os.open(release, os.O_RDWR)
+    try:
+        begin(started)
+        os.read(pipe, 1)
+    finally:
+        os.close(pipe)
     return value
 
 

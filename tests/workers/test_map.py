@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from penstock import WorkerPool
 from penstock.errors import Full, Misuse
+from penstock.workers import _pool
 from tests.workers import tasks
-from tests.workers.steps import Step
+from tests.workers.steps import PATIENCE, Step
 
 
 @pytest.mark.parametrize("chunksize", [None, 1, 7, 5000])
@@ -34,15 +36,20 @@ def test_results_before_the_error_are_handed_out(pool: WorkerPool, chunksize: in
     assert list(answers) == [], "as with any generator, the error is the end"
 
 
-def test_the_timeout_is_for_all(pool_of_one: WorkerPool, step: Callable[[], Step]):
+def test_the_timeout_is_for_all(
+    pool_of_one: WorkerPool, step: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
+):
     held = step()
+    now = 0.0
+    monkeypatch.setattr(_pool, "time", SimpleNamespace(monotonic=lambda: now))
     calls = [(*held.pipes, 1), (*held.pipes, 2)]
-    answers = pool_of_one.map(tasks.hold, *zip(*calls, strict=True), timeout=2.0, chunksize=1)
+    answers = pool_of_one.map(tasks.hold, *zip(*calls, strict=True), timeout=PATIENCE, chunksize=1)
     held.release()
     held.begun()
     held.begun()
     try:
         assert next(answers) == 1
+        now = PATIENCE
         with pytest.raises(TimeoutError):
             next(answers)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 
 import anyio
@@ -12,7 +11,7 @@ import pytest
 from penstock import WorkerPool
 from penstock.errors import Closed, Expired, Misuse
 from tests.workers import tasks
-from tests.workers.steps import Step, gone
+from tests.workers.steps import PATIENCE, Step, gone, let_time_pass, stop
 
 
 async def test_it_returns_what_the_function_returns(pool: WorkerPool):
@@ -98,10 +97,17 @@ async def test_cancelling_run_takes_back_what_has_not_begun(
 async def test_a_timeout_ends_the_work_and_its_children(step: Callable[[], Step]):
     held = step()
     async with WorkerPool(workers=1) as pool:
-        with pytest.raises(Expired, match=r"tasks\.with_grandchild .* was not done") as caught:
-            await pool.run(tasks.with_grandchild, *held.pipes, timeout=1.0)
-        assert isinstance(caught.value, TimeoutError)
-        grandchild, worker = held.begun(), held.begun()
+
+        async def expire() -> None:
+            with pytest.raises(Expired, match=r"tasks\.with_grandchild .* was not done") as caught:
+                await pool.run(tasks.with_grandchild, *held.pipes, timeout=2 * PATIENCE)
+            assert isinstance(caught.value, TimeoutError)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(expire)
+            grandchild = await anyio.to_thread.run_sync(held.begun)
+            worker = await anyio.to_thread.run_sync(held.begun)
+            let_time_pass(pool)
         assert await anyio.to_thread.run_sync(gone, worker)
         assert await anyio.to_thread.run_sync(gone, grandchild)
         assert await pool.run(tasks.add, 1) == 2
@@ -148,11 +154,12 @@ async def test_a_stopped_worker_is_ended_by_its_timeout(step: Callable[[], Step]
 
         async def expire() -> None:
             with pytest.raises(Expired):
-                await pool.run(tasks.hold, *held.pipes, timeout=0.5)
+                await pool.run(tasks.hold, *held.pipes, timeout=2 * PATIENCE)
 
         group.start_soon(expire)
         worker = await anyio.to_thread.run_sync(held.begun)
-        os.kill(worker, 19)
+        stop(worker)
+        let_time_pass(pool)
         assert await anyio.to_thread.run_sync(gone, worker)
 
 

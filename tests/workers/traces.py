@@ -6,8 +6,11 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.workers.steps import PATIENCE
 
 
 def children() -> set[int]:
@@ -17,6 +20,23 @@ def children() -> set[int]:
         with contextlib.suppress(OSError):
             found.update(map(int, (task / "children").read_text().split()))
     return found
+
+
+def threads() -> dict[str, set[str]]:
+    """Those that Python knows, and those that the kernel does."""
+    return {
+        "threads": {thread.name for thread in threading.enumerate()},
+        "native threads": set(os.listdir("/proc/self/task")),
+    }
+
+
+def threads_on_their_way(before: dict[str, set[str]]) -> None:
+    """Let threads end that have been told to: a thread is joined before the kernel has ended it,
+    and those of an event loop's thread pool are joined by nobody.
+    """
+    end = time.monotonic() + PATIENCE
+    while any(now - before[kind] for kind, now in threads().items()) and time.monotonic() < end:
+        os.sched_yield()
 
 
 def traces() -> dict[str, set[str]]:
@@ -30,8 +50,7 @@ def traces() -> dict[str, set[str]]:
     return {
         # The one that listed the folder is gone.
         "descriptors": {d for d in descriptors if "/proc/" not in d},
-        "threads": {f"{thread.name}" for thread in threading.enumerate()},
-        "native threads": set(os.listdir("/proc/self/task")),
+        **threads(),
         "children": set(map(str, children())),
         # Those of other programs come and go; `multiprocessing` would show by its tracker, a child.
         "names": {name for name in os.listdir("/dev/shm") if "penstock" in name},
@@ -43,6 +62,8 @@ def traces() -> dict[str, set[str]]:
 def nothing_left() -> Iterator[None]:
     before = traces()
     yield
+    gc.collect()
+    threads_on_their_way(before)
     after = traces()
     left = {kind: after[kind] - before[kind] for kind in before}
     assert not any(left.values()), left
