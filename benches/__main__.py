@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list() -> int:
     room = None
-    for case in all_cases():
+    for case in all_cases(without_gil=environment.is_without_gil()):
         if case.room != room:
             room = case.room
             print(f"\n{room}")

@@ -60,14 +60,6 @@ def echoed_by_two(loop: Loop, open: Open) -> Any:
 
 
 @asynccontextmanager
-async def aiologic_ends() -> AsyncIterator[Ends]:
-    import aiologic
-
-    simple = aiologic.SimpleQueue[int]()
-    yield Ends(simple.green_put, simple.green_get, simple.async_put, simple.async_get)
-
-
-@asynccontextmanager
 async def standard_wires(loop: Loop) -> AsyncIterator[tuple[Ends, Ends]]:
     there = queue.SimpleQueue[int]()
 
@@ -79,19 +71,6 @@ async def standard_wires(loop: Loop) -> AsyncIterator[tuple[Ends, Ends]]:
 
 
 def contenders(loop: Loop) -> list[Contender]:
-    ends = ("aput", "get", "put", "aget")
-    found = [
-        contender
-        for contender in joining(loop, echoed_by_two, *ends)
-        if contender.package != "aiologic"
-    ]
-    simple = Contender(
-        "aiologic.SimpleQueue",
-        "`async_put`, `green_get`, `green_put`, `async_get`; no bound, which makes it the fastest "
-        "of its queues; checkpoints off, its default",
-        partial(echoed_by_two, loop, aiologic_ends),
-        "aiologic",
-    )
     if loop == "trio":
         name, call = "trio memory channel", "run_sync_soon(send_nowait)"
     else:
@@ -102,7 +81,7 @@ def contenders(loop: Loop) -> list[Contender]:
         partial(echoed, loop, partial(standard_wires, loop)),
         "trio" if loop == "trio" else None,
     )
-    return [*found, simple, standard]
+    return [*joining(loop, echoed_by_two, "aput", "get", "put", "aget"), standard]
 
 
 CASES = tuple(
