@@ -121,6 +121,11 @@ bench: $(STAMPS)/wheel $(STAMPS)/requirements-bench ## measure beside the peers 
 	@$(PY) -m benches run $(ROW) $(ROOM) $(ARGS)
 	@$(PY) -m benches render
 
+.PHONY: bench-free-threaded
+bench-free-threaded: $(FREE)/stamps/wheel $(STAMPS)/wheel ## measure the rows that need a free-threaded Python 3.13, built as for the tests
+	@$(FREE_PY) -m benches run $(ROW) $(ROOM) $(ARGS)
+	@$(PY) -m benches render
+
 .PHONY: chaos
 chaos: ready ## break a room on purpose (ROOM=queues MINUTES=1 SEED=…), add to its count
 	@$(PY) -m tests.chaos $(if $(ROOM),--room $(ROOM)) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

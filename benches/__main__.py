@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list() -> int:
     room = None
-    for case in all_cases():
+    for case in all_cases(without_gil=environment.is_without_gil()):
         if case.room != room:
             room = case.room
             print(f"\n{room}")
@@ -84,7 +84,8 @@ def _run(names: list[str], rounds: int, lap: float, *, local: bool) -> int:
             hint=f"at least {LEAST_ROUNDS} rounds of {LAP} s, or --local for a quick look",
         )
     environment.require_release_build()
-    cases = chosen(names, all_cases())
+    without_gil = environment.is_without_gil()
+    cases = chosen(names, all_cases(without_gil=without_gil), without_gil=without_gil)
     environment.require_packages({name for case in cases for name in packages(case)})
     warning = environment.busy()
     if warning is not None:

@@ -7,7 +7,7 @@ are made outside that part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter_ns
@@ -18,11 +18,15 @@ from benches.units import SECONDS, Unit
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One timed stretch of work; `samples` are nanoseconds of single operations, where taken."""
+    """One timed stretch of work; `samples` are nanoseconds of single operations, where taken.
+
+    `counts` are what else was counted meanwhile, by the names of the figures drawn from them.
+    """
 
     answer: Any
     nanoseconds: int
     samples: Sequence[int] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def since(cls, started: int, answer: Any, samples: Sequence[int] = ()) -> Lap:
@@ -74,6 +78,7 @@ class Case:
     targets: Sequence[Target] = field(default=())
     least: int = 1000  # operations in the smallest lap; larger laps are multiples of it
     shared: Sequence[str] = ()  # distributions that all contenders use, such as uvloop or numpy
+    without_gil: bool = False  # measured by a free-threaded interpreter, and by no other
 
     @property
     def row(self) -> str:

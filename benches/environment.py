@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -68,11 +69,17 @@ def describe() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()),
         "python": f"{platform.python_implementation()} {platform.python_version()}"
-        + (", free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""),
+        + (", free-threaded" if is_without_gil() else ""),
+        "python_build": _build(),
         "switch_interval": sys.getswitchinterval(),
         "penstock": __version__,
         "build_profile": _native.build_profile,
     }
+
+
+def is_without_gil() -> bool:
+    """Whether threads run at once: a module that is not made for it brings the lock back."""
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def commit() -> tuple[str, bool]:
@@ -99,6 +106,14 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _build() -> str:
+    """How hard the interpreter was optimised: a queue written in C gains by that, too."""
+    levels = re.findall(r"-O\S+", sysconfig.get_config_var("OPT") or "")
+    configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    also = {"--enable-optimizations": "PGO", "--with-lto": "LTO"}
+    return ", ".join([*levels[-1:], *(name for flag, name in also.items() if flag in configured)])
 
 
 def _git(*arguments: str) -> str | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Literal, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal, TypeVar
 
 from benches.case import Lap
 
 Body = Callable[[], Awaitable[Lap]]
 Run = Callable[[Body], Lap]
 Loop = Literal["asyncio", "uvloop", "trio"]
+LOOPS: tuple[Loop, ...] = ("asyncio", "uvloop", "trio")
 
 T = TypeVar("T")
 
@@ -35,3 +36,18 @@ def kept(loop: Loop) -> Iterator[Run]:
             return await body()
 
         yield lambda body: runner.run(entered(body))
+
+
+@asynccontextmanager
+async def beside(loop: Loop, body: Callable[[], Any]) -> AsyncIterator[None]:
+    """Run `body` as another task of the loop, which has ended when the context is left."""
+    if loop == "trio":
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(body)
+            yield
+        return
+    async with asyncio.TaskGroup() as group:
+        group.create_task(body())
+        yield

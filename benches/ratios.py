@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, inf
 from statistics import median
 
 
@@ -42,4 +42,11 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 def paired(subject: Sequence[float], peer: Sequence[float], *, more_is_better: bool) -> Interval:
     """How many times as fast the subject is, taken round by round: drift hits both of a pair."""
     pairs = zip(subject, peer, strict=True)
-    return interval([a / b if more_is_better else b / a for a, b in pairs])
+    return interval([_times(a, b) if more_is_better else _times(b, a) for a, b in pairs])
+
+
+def _times(a: float, b: float) -> float:
+    """Counts may be zero: on both sides that is level, on one it is beyond every number."""
+    if b == 0:
+        return 1.0 if a == 0 else inf
+    return a / b

@@ -22,10 +22,14 @@ ROOMS = (
 )
 
 
-def all_cases() -> list[Case]:
+# Those with rows for a Python without a global lock, which lacks modules that others import.
+ROOMS_WITHOUT_GIL = ("queues",)
+
+
+def all_cases(*, without_gil: bool = False) -> list[Case]:
     """Every case, in the order of the rooms and then of the modules' names."""
     found: list[Case] = []
-    for room in ROOMS:
+    for room in ROOMS_WITHOUT_GIL if without_gil else ROOMS:
         package = importlib.import_module(f"{benches.__name__}.{room}")
         for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
             loaded = importlib.import_module(f"{package.__name__}.{module.name}")
@@ -33,14 +37,28 @@ def all_cases() -> list[Case]:
     return found
 
 
-def chosen(names: Sequence[str], cases: Sequence[Case]) -> list[Case]:
-    """The cases of the rows and rooms named; all of them if none is."""
+def chosen(names: Sequence[str], cases: Sequence[Case], *, without_gil: bool) -> list[Case]:
+    """Of the rows and rooms named, or of all, the cases that this interpreter measures.
+
+    A row named that another kind of interpreter measures is refused: a figure from this one would
+    stand on the page in place of the other's.
+    """
     for name in names:
-        if not any(name in (case.row, case.room, case.name) for case in cases):
+        named = [case for case in cases if name in (case.row, case.room, case.name)]
+        if not named:
             raise Refusal(
                 f"there is no row or room {name!r}",
                 hint="`python -m benches list` shows the rows",
             )
-    if not names:
-        return list(cases)
-    return [case for case in cases if {case.row, case.room, case.name} & set(names)]
+        if not any(case.without_gil == without_gil for case in named):
+            raise Refusal(
+                f"{name!r} is measured by a Python {'with' if without_gil else 'without'} a global "
+                "lock, which this one is not",
+                hint=f"`make bench{'' if without_gil else '-free-threaded'}` has one",
+            )
+    return [
+        case
+        for case in cases
+        if case.without_gil == without_gil
+        and (not names or {case.row, case.room, case.name} & set(names))
+    ]

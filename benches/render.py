@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -96,6 +97,8 @@ def _ratio(seen: Interval) -> str:
 
 
 def _times(ratio: float) -> str:
+    if ratio == inf:
+        return "∞×"
     return f"{three_digits(ratio)}×"
 
 
@@ -144,6 +147,7 @@ def _machines(places: list[dict[str, Any]]) -> str:
         "kernel": "kernel",
         "libc": "C library",
         "python": "Python",
+        "python_build": "Python's build",
         "switch_interval": "switch interval, s",
         "penstock": "penstock",
         "build_profile": "build profile",

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from benches.case import Case
-from benches.environment import require_packages, require_release_build
+from benches.environment import is_without_gil, require_packages, require_release_build
 from benches.laps import LAP, Series, race
 from benches.refusal import Refusal, WrongAnswer
 from benches.registry import all_cases, chosen
@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         require_release_build()
-        (case,) = chosen([asked.row], all_cases())
+        without_gil = is_without_gil()
+        cases = all_cases(without_gil=without_gil)
+        (case,) = chosen([asked.row], cases, without_gil=without_gil)
         versions = require_packages(packages(case))
         series = race(case, asked.rounds, asked.lap, told=lambda line: print(line, file=sys.stderr))
     except (Refusal, WrongAnswer) as error:

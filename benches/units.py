@@ -14,6 +14,8 @@ class Unit:
 
     def text(self, value: float) -> str:
         """`Unit("s", False).text(6.2e-08)` is `62 ns`."""
+        if self.symbol in _COUNTED:
+            return f"{value:.3g} {self.symbol}"
         prefixes = _LARGE if self.more_is_better else _SMALL
         size = abs(value)
         # The threshold lies where three digits round up, so that 999.7 k is written 1 M.
@@ -32,6 +34,8 @@ class Unit:
         return value >= limit if self.more_is_better else value <= limit
 
 
+# Numbers of things rather than quantities: no thousandth of a call is ever made.
+_COUNTED = ("calls/item",)
 _LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
@@ -49,3 +53,4 @@ CALLS = Unit("calls/s", more_is_better=True)
 LINES = Unit("lines/s", more_is_better=True)
 BYTES = Unit("B/s", more_is_better=True)
 SECONDS = Unit("s", more_is_better=False)
+PER_ITEM = Unit("calls/item", more_is_better=False)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from time import perf_counter_ns
 
-from benches.case import Case, Contender, Lap, Target, Work, cost
-from benches.queues.thread_to_loop import BOUND, in_order
-from benches.queues.threads import Ends, penstock_ends, queue_ends, simple_queue_ends
+from benches.case import Case, Lap, Target, Work, cost
+from benches.queues.peers import in_order
+from benches.queues.threads import Ends, others, standard
 
 
 @contextmanager
@@ -30,24 +29,7 @@ CASES = (
         room="queues",
         name="put-get",
         question="What does a put and a get cost in one thread?",
-        contenders=[
-            Contender(
-                "penstock.Queue",
-                f"`put` and `get`, maxsize {BOUND}",
-                partial(alternated, penstock_ends),
-                "penstock",
-            ),
-            Contender(
-                "queue.SimpleQueue",
-                "`put` and `get`; it has no bound",
-                partial(alternated, simple_queue_ends),
-            ),
-            Contender(
-                "queue.Queue",
-                f"`put` and `get`, maxsize {BOUND}",
-                partial(alternated, queue_ends),
-            ),
-        ],
+        contenders=[*standard(alternated), *others(alternated)],
         is_right=in_order,
         figures=[cost()],
         # At most 1.5 times the time of SimpleQueue.

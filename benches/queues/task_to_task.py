@@ -3,100 +3,99 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from time import perf_counter_ns
-from typing import Any
 
 from benches.case import Case, Contender, Lap, Target, Work, rate
-from benches.loops import kept
-from benches.queues.thread_to_loop import BOUND, in_order
+from benches.loops import LOOPS, Loop, beside, kept
+from benches.queues.peers import BOUND, Ends, Open, in_order, joining, shared
 from benches.units import ITEMS
-
-Ends = tuple[Callable[[int], Awaitable[Any]], Callable[[], Awaitable[int]]]
 
 
 @contextmanager
-def handed(ends: Callable[[], Ends]) -> Iterator[Work]:
+def handed(loop: Loop, open: Open) -> Iterator[Work]:
+    """One task puts n integers, another takes them; a fresh queue for every lap."""
+
     async def lap(n: int) -> Lap:
-        put, get = ends()
+        async with open() as (_, _, put, get):
 
-        async def produce() -> None:
-            for item in range(n):
-                await put(item)
+            async def produce() -> None:
+                for item in range(n):
+                    await put(item)
 
-        started = perf_counter_ns()
-        producer = asyncio.create_task(produce())
-        answer = [await get() for _ in range(n)]
-        done = Lap.since(started, answer)
-        await producer
-        return done
+            started = perf_counter_ns()
+            async with beside(loop, produce):
+                answer = [await get() for _ in range(n)]
+                return Lap.since(started, answer)
 
-    with kept("asyncio") as run:
+    with kept(loop) as run:
         yield lambda n: run(partial(lap, n))
 
 
-def penstock_ends() -> Ends:
-    from penstock import Queue
-
-    queue = Queue[int](maxsize=BOUND)
-    return queue.aput, queue.aget
-
-
-def asyncio_ends() -> Ends:
+@asynccontextmanager
+async def asyncio_ends() -> AsyncIterator[Ends]:
     queue = asyncio.Queue[int](maxsize=BOUND)
-    return queue.put, queue.get
+    yield Ends(aput=queue.put, aget=queue.get)
 
 
-@contextmanager
-def anyio_handed() -> Iterator[Work]:
+@asynccontextmanager
+async def anyio_ends() -> AsyncIterator[Ends]:
     import anyio
 
-    streams: list[Any] = []
-
-    def ends() -> Ends:
-        streams[:] = anyio.create_memory_object_stream[int](max_buffer_size=BOUND)
-        return streams[0].send, streams[1].receive
-
-    with handed(ends) as work:
-
-        def closing(n: int) -> Lap:
-            try:
-                return work(n)
-            finally:
-                for stream in streams:
-                    stream.close()
-
-        yield closing
+    send, receive = anyio.create_memory_object_stream[int](max_buffer_size=BOUND)
+    with send, receive:
+        yield Ends(aput=send.send, aget=receive.receive)
 
 
-CASES = (
+@asynccontextmanager
+async def trio_ends() -> AsyncIterator[Ends]:
+    import trio
+
+    send, receive = trio.open_memory_channel[int](BOUND)
+    with send, receive:
+        yield Ends(aput=send.send, aget=receive.receive)
+
+
+def own(loop: Loop) -> list[Contender]:
+    """What the loop's library has itself, and anyio's stream, which runs on each."""
+    if loop == "trio":
+        first = Contender(
+            "trio memory channel",
+            f"`send` and `receive`, max_buffer_size {BOUND}; each is a checkpoint",
+            partial(handed, loop, trio_ends),
+            "trio",
+        )
+    else:
+        first = Contender(
+            "asyncio.Queue",
+            f"`put` and `get`, maxsize {BOUND}",
+            partial(handed, loop, asyncio_ends),
+        )
+    stream = Contender(
+        "anyio memory stream",
+        f"`send` and `receive`, max_buffer_size {BOUND}; each is a checkpoint",
+        partial(handed, loop, anyio_ends),
+        "anyio",
+    )
+    return [first, stream]
+
+
+CASES = tuple(
     Case(
         room="queues",
-        name="task-to-task",
-        question="How many items a second pass between two tasks of one asyncio loop?",
-        contenders=[
-            Contender(
-                "penstock.Queue",
-                f"`aput` and `aget`, maxsize {BOUND}",
-                partial(handed, penstock_ends),
-                "penstock",
-            ),
-            Contender(
-                "asyncio.Queue",
-                f"`put` and `get`, maxsize {BOUND}",
-                partial(handed, asyncio_ends),
-            ),
-            Contender(
-                "anyio memory stream",
-                f"`send` and `receive`, max_buffer_size {BOUND}",
-                anyio_handed,
-                "anyio",
-            ),
-        ],
+        # The row's name on asyncio is older than those of the other two.
+        name="task-to-task" if loop == "asyncio" else f"task-to-task-{loop}",
+        question=f"How many items a second pass between two tasks of one loop of {loop}?",
+        contenders=[*joining(loop, handed, "aput", "aget"), *own(loop)],
         is_right=in_order,
         figures=[rate(ITEMS)],
-        targets=[Target(1.5, "asyncio.Queue"), Target(15, "anyio memory stream")],
-    ),
+        targets=[
+            *([] if loop == "trio" else [Target(1.5, "asyncio.Queue")]),
+            Target(15, "anyio memory stream"),
+        ],
+        shared=shared(loop),
+    )
+    for loop in LOOPS
 )

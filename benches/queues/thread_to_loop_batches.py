@@ -1,4 +1,4 @@
-"""What batches save on the way from a thread into asyncio; penstock against itself."""
+"""What batches save on the way from a thread into a task; penstock against itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from benches.case import Case, Contender, Lap, Target, Work, rate
-from benches.loops import kept
-from benches.queues.thread_to_loop import BOUND, drained, feed, in_order, penstock_ends
+from benches.loops import LOOPS, Loop, kept
+from benches.queues.peers import BOUND, in_order, penstock_ends, shared
+from benches.queues.thread_to_loop import drained, feed
 from benches.units import ITEMS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def feed_singles(queue: Queue[int], n: int) -> None:
 
 
 @contextmanager
-def drained_in_batches(feeder: Callable[[Queue[int], int], None]) -> Iterator[Work]:
+def drained_in_batches(loop: Loop, feeder: Callable[[Queue[int], int], None]) -> Iterator[Work]:
     from penstock import Queue
 
     async def lap(n: int) -> Lap:
@@ -49,37 +50,39 @@ def drained_in_batches(feeder: Callable[[Queue[int], int], None]) -> Iterator[Wo
         thread.join()
         return Lap(list(chain.from_iterable(batches)), took.nanoseconds)
 
-    with kept("asyncio") as run:
+    with kept(loop) as run:
         yield lambda n: run(partial(lap, n))
 
 
-CASES = (
+CASES = tuple(
     Case(
         room="queues",
-        name="thread-to-asyncio-batches",
-        question=f"How many items a second reach a task on asyncio in batches of up to {BATCH}?",
+        name=f"thread-to-{loop}-batches",
+        question=f"How many items a second reach a task on {loop} in batches of up to {BATCH}?",
         contenders=[
             Contender(
                 "aget_many",
                 f"`put` one by one and `aget_many({BATCH})`, maxsize {BOUND}",
-                partial(drained_in_batches, feed_singles),
+                partial(drained_in_batches, loop, feed_singles),
                 "penstock",
             ),
             Contender(
                 "put_many and aget_many",
                 f"`put_many` of {BATCH} and `aget_many({BATCH})`, maxsize {BOUND}",
-                partial(drained_in_batches, feed_batches),
+                partial(drained_in_batches, loop, feed_batches),
                 "penstock",
             ),
             Contender(
                 "one by one",
                 f"`put` and `aget`, maxsize {BOUND}",
-                partial(drained, "asyncio", penstock_ends),
+                partial(drained, loop, penstock_ends),
                 "penstock",
             ),
         ],
         is_right=in_order,
         figures=[rate(ITEMS)],
         targets=[Target(2, "one by one")],
-    ),
+        shared=shared(loop),
+    )
+    for loop in LOOPS
 )

@@ -12,10 +12,10 @@ from time import perf_counter_ns
 from typing import Any
 
 from benches.case import Case, Contender, Lap, Target, Work, rate
-from benches.queues.thread_to_loop import BOUND
+from benches.queues.peers import BOUND
 from benches.units import ITEMS
 
-Ends = tuple[Callable[[int], Any], Callable[[], int]]
+Ends = tuple[Callable[[Any], Any], Callable[[], Any]]
 
 
 @contextmanager
@@ -66,6 +66,56 @@ def simple_queue_ends() -> Ends:
     return shared.put, shared.get
 
 
+def culsans_ends() -> Ends:
+    import culsans
+
+    shared = culsans.Queue[int](maxsize=BOUND)
+    return shared.sync_q.put, shared.sync_q.get
+
+
+def aiologic_ends() -> Ends:
+    import aiologic
+
+    shared = aiologic.SimpleQueue[int]()
+    return shared.green_put, shared.green_get
+
+
+def standard(timed: Callable[[Callable[[], Ends]], Any]) -> list[Contender]:
+    """Ours and those of the standard library, which every interpreter has."""
+    return [
+        Contender(
+            "penstock.Queue",
+            f"`put` and `get`, maxsize {BOUND}",
+            partial(timed, penstock_ends),
+            "penstock",
+        ),
+        Contender("queue.Queue", f"`put` and `get`, maxsize {BOUND}", partial(timed, queue_ends)),
+        Contender(
+            "queue.SimpleQueue",
+            "`put` and `get`; it has no bound, so its putter never waits",
+            partial(timed, simple_queue_ends),
+        ),
+    ]
+
+
+def others(timed: Callable[[Callable[[], Ends]], Any]) -> list[Contender]:
+    """Those that join threads and tasks, used by threads only."""
+    return [
+        Contender(
+            "culsans.Queue",
+            f"`sync_q.put` and `sync_q.get`, maxsize {BOUND}",
+            partial(timed, culsans_ends),
+            "culsans",
+        ),
+        Contender(
+            "aiologic.SimpleQueue",
+            "`green_put` and `green_get`, no bound, as its bounded queue is several times slower",
+            partial(timed, aiologic_ends),
+            "aiologic",
+        ),
+    ]
+
+
 def complete(pairs: int, n: int, answer: list[int]) -> bool:
     """Nothing lost or doubled; with one producer and one consumer in order as well."""
     return (answer if pairs == 1 else sorted(answer)) == list(range(n))
@@ -76,24 +126,7 @@ CASES = tuple(
         room="queues",
         name=f"threads-{pairs}-to-{pairs}",
         question=f"How many items a second pass from {many} to {many}?",
-        contenders=[
-            Contender(
-                "penstock.Queue",
-                f"`put` and `get`, maxsize {BOUND}",
-                partial(handed, pairs, penstock_ends),
-                "penstock",
-            ),
-            Contender(
-                "queue.Queue",
-                f"`put` and `get`, maxsize {BOUND}",
-                partial(handed, pairs, queue_ends),
-            ),
-            Contender(
-                "queue.SimpleQueue",
-                "`put` and `get`; it has no bound, so its putter never waits",
-                partial(handed, pairs, simple_queue_ends),
-            ),
-        ],
+        contenders=[*standard(partial(handed, pairs)), *others(partial(handed, pairs))],
         is_right=partial(complete, pairs),
         figures=[rate(ITEMS)],
         targets=[Target(6, "queue.Queue")],

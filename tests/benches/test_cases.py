@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
 
 from benches.case import Case, Contender
-from benches.registry import ROOMS, all_cases, chosen
+from benches.refusal import Refusal
+from benches.registry import ROOMS, ROOMS_WITHOUT_GIL, all_cases, chosen
 
 CASES = all_cases()
 ROWS = [case.row for case in CASES]
@@ -48,10 +50,29 @@ def test_targets_speak_of_peers_and_figures_that_exist(case: Case) -> None:
 
 
 def test_names_choose_rows_and_rooms() -> None:
-    assert chosen([], CASES) == CASES
-    assert {case.room for case in chosen(["metrics", "queues"], CASES)} == {"metrics", "queues"}
-    assert [case.row for case in chosen(["queues/put-get"], CASES)] == ["queues/put-get"]
-    assert [case.row for case in chosen(["put-get"], CASES)] == ["queues/put-get"]
+    here = partial(chosen, cases=CASES, without_gil=False)
+    assert here([]) == [case for case in CASES if not case.without_gil]
+    assert {case.room for case in here(["metrics", "queues"])} == {"metrics", "queues"}
+    assert [case.row for case in here(["queues/put-get"])] == ["queues/put-get"]
+    assert [case.row for case in here(["put-get"])] == ["queues/put-get"]
+
+
+def test_rows_for_a_python_without_a_global_lock_are_measured_by_such_a_one_only() -> None:
+    apart = [case for case in CASES if case.without_gil]
+    assert apart
+    assert chosen([], CASES, without_gil=True) == apart
+    assert chosen(["queues"], CASES, without_gil=True) == apart
+    assert not {case.row for case in apart} & {
+        case.row for case in chosen(["queues"], CASES, without_gil=False)
+    }
+    with pytest.raises(Refusal, match="without a global lock, which this one is not") as refused:
+        chosen([apart[0].row], CASES, without_gil=False)
+    assert refused.value.hint == "`make bench-free-threaded` has one"
+    with pytest.raises(Refusal, match="by a Python with a global lock"):
+        chosen(["queues/put-get"], CASES, without_gil=True)
+    # That interpreter has few packages, so it looks into no other room.
+    assert {case.room for case in apart} <= set(ROOMS_WITHOUT_GIL)
+    assert {case.room for case in all_cases(without_gil=True)} == set(ROOMS_WITHOUT_GIL)
 
 
 @pytest.mark.parametrize(("case", "contender"), HERE)

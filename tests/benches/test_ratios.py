@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from benches.ratios import Interval, interval, paired
@@ -30,6 +32,13 @@ def test_ratios_are_taken_pair_by_pair() -> None:
     subject, peer = [100.0, 25.0, 25.0, 100.0, 100.0], [50.0, 12.5, 12.5, 50.0, 50.0]
     assert paired(subject, peer, more_is_better=True) == Interval(2, 2, 2, 1 - 2 / 32)
     assert paired(subject, peer, more_is_better=False).median == 0.5
+
+
+def test_of_two_counts_of_nothing_neither_is_ahead() -> None:
+    assert paired([0.0], [0.0], more_is_better=False).median == 1
+    assert paired([0.0], [2.0], more_is_better=False).median == inf
+    assert paired([2.0], [0.0], more_is_better=False).median == 0
+    assert paired([2.0], [0.0], more_is_better=True).median == inf
 
 
 def test_pairs_must_match() -> None:

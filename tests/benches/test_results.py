@@ -22,7 +22,9 @@ def row(
         "row": name,
         "question": f"How fast is {name}?",
         "shared": {"numpy": "2.4"},
-        "figures": [{"name": "figure", "unit": unit, "more_is_better": unit != "s"}],
+        "figures": [
+            {"name": "figure", "unit": unit, "more_is_better": unit not in ("s", "calls/item")}
+        ],
         "targets": [{"figure": "figure", **target} for target in targets],
         "contenders": [
             {
@@ -130,6 +132,15 @@ def test_rows_where_a_peer_wins_are_shown_in_place_and_gathered() -> None:
     assert "| queues/a | figure | theirs | **0.50×** (0.50× to 0.50×) |" in behind
     assert "queues/b" not in behind
     assert "**0.50×**" in text[text.index("### queues/a") :]
+
+
+def test_a_count_of_nothing_is_beyond_every_other_number() -> None:
+    target = {"limit": 0, "peer": None}
+    text = page(
+        [run("20", row("queues/a", [0.0] * 5, [1.0] * 5, target, unit="calls/item"))], ["queues/a"]
+    )
+    assert "**∞×** (∞× to ∞×)" in ratio_line(text)
+    assert ratio_line(text, "ours").endswith("| ≤ 0 calls/item | met |")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benches.units import BYTES, ITEMS, SECONDS
+from benches.units import BYTES, ITEMS, PER_ITEM, SECONDS
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,9 @@ from benches.units import BYTES, ITEMS, SECONDS
         (ITEMS.text(12), "12.0 items/s"),
         (BYTES.text(1.25e9), "1.25 GB/s"),
         (BYTES.text(512), "512 B/s"),
+        (PER_ITEM.text(0), "0 calls/item"),
+        (PER_ITEM.text(0.00281), "0.00281 calls/item"),
+        (PER_ITEM.text(1), "1 calls/item"),
     ],
 )
 def test_three_digits_and_the_prefix_that_fits(text: str, written: str) -> None:
