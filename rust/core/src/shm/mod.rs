@@ -1,5 +1,6 @@
-//! Memory that several processes see: sealed segments, lanes that carry records, arenas that
-//! carry large payloads, and the port that joins them between a pool and one worker.
+//! Memory that several processes see: sealed segments, lanes that carry records to one receiver,
+//! feeds that carry them to many, arenas that carry large payloads, and the port that joins them
+//! between a pool and one worker.
 //!
 //! The rule of the house: nobody may depend on anything that another process can die in the
 //! middle of. There is no lock, no shared free list and no shared count in here; what two
@@ -10,6 +11,7 @@
 mod arena;
 #[cfg(not(penstock_loom))]
 mod buddy;
+pub mod feed;
 pub mod lane;
 #[cfg(not(penstock_loom))]
 mod layout;
