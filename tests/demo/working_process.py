@@ -11,6 +11,7 @@ SIGTERM. `+bear` starts a child that ends with it before, `+orphan` one that doe
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -78,14 +79,17 @@ def main():
     children = [bear({"bear": CHILD, "orphan": ORPHAN}[child])] if child else []
     for pid in (os.getpid(), *(child.pid for child in children)):
         connection.execute("INSERT INTO process VALUES (?)", (pid,))
+    if word == "drain":  # before anybody can see how far it is, and ask it to end
+        signal.signal(signal.SIGTERM, lambda *_: drain(connection))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
     there = connection.execute("SELECT count(*) FROM penstock_saga").fetchone()[0]
     for key in range(there, int(numbers[0]) if numbers else TOTAL):
         enter(connection, key)
-    if word == "drain":
-        signal.signal(signal.SIGTERM, lambda *_: drain(connection))
-    if word in {"upto", "drain"}:
-        while True:
-            signal.pause()
+    while word in {"upto", "drain"}:
+        # Not `pause`: it would not hear of a signal that came just before it.
+        select.select([reading], [], [])
     if word == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
     connection.close()

@@ -11,12 +11,9 @@ tracer = Tracer("tests", store=SpanStore())
 
 
 def spans_of(trace_id: str) -> list[tracing.FinishedSpan]:
-    """What the queue itself has recorded."""
-    return [
-        span
-        for span in tracing.default_store().trace(trace_id)
-        if span.tracer == "penstock.messages"
-    ]
+    """What the queue itself has recorded, in the order of the beginnings."""
+    spans = sorted(tracing.default_store().trace(trace_id), key=lambda span: span.start_ns)
+    return [span for span in spans if span.tracer == "penstock.messages"]
 
 
 async def test_a_handler_runs_in_a_span_of_the_trace_that_enqueued(url, until):

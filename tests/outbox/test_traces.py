@@ -14,7 +14,10 @@ tracer = Tracer("tests", store=SpanStore())
 
 
 def spans_of(trace_id: str) -> list[tracing.FinishedSpan]:
-    return list(tracing.default_store().trace(trace_id))
+    """In the order of their beginnings: a message may be handled before the span of its
+    publication has ended.
+    """
+    return sorted(tracing.default_store().trace(trace_id), key=lambda span: span.start_ns)
 
 
 async def test_through_a_message_queue_to_its_handler(book, until):

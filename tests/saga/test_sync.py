@@ -73,6 +73,8 @@ async def test_not_on_an_event_loop(url):
 
 def test_nothing_is_left_behind(url):
     booking, _ = booking_of()
+    before = set(threading.enumerate())
     with SagaStore.open(url, sagas=[booking]).sync as sagas:
         sagas.run(booking, 1)
-    assert not [each for each in threading.enumerate() if "penstock" in each.name]
+        assert set(threading.enumerate()) - before
+    assert not [each for each in set(threading.enumerate()) - before if "penstock" in each.name]

@@ -80,14 +80,14 @@ async def test_it_says_who_waits_for_whom():
 
     source, buffer = "from_iterable(async_generator)", "buffer(3)"
     async with Stream.from_iterable(gated()).buffer(3) as run:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             seen = await until(run, {source: "upstream", buffer: "downstream"})
             assert seen.stage(buffer).buffered == 1
             gate.set()
             assert [item async for item in run] == [1, 2]
     async with Stream.from_iterable(range(100)).buffer(3) as run:
         source = "from_iterable(range)"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while run.statistics().stage(buffer).buffered < 3:
                 await checkpoint()
             seen = await until(run, {source: "downstream", buffer: "downstream"})
@@ -102,7 +102,7 @@ async def test_calls_in_flight_are_seen():
         return item
 
     async with Stream.from_iterable(range(3)).map(work, concurrency=8) as run:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while run.statistics().stage("map(work)").buffered < 3:
                 await checkpoint()
             assert run.statistics().stage("map(work)").items_in == 3

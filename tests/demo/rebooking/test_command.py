@@ -147,6 +147,7 @@ def test_a_case_is_one_trace_from_the_stream_to_the_consumer(undisturbed):
 @pytest.mark.parametrize("shares", [(0.05,), (0.3,), (0.6,), (0.95,), (0.3, 0.32)], ids=str)
 def test_a_killed_run_comes_to_the_same_outcomes(tmp_path, february, undisturbed, shares):
     _, calm = undisturbed
+    before = set(descendants(os.getpid()))
     kills = [text for share in shares for text in ("--kill-after", share)]
     run = finish(tmp_path, "--data", february, *kills)
     assert "never" not in run.stderr  # every kill came
@@ -155,7 +156,7 @@ def test_a_killed_run_comes_to_the_same_outcomes(tmp_path, february, undisturbed
     assert run.figures["reasons"] == calm.figures["reasons"]
     assert run.outcomes == calm.outcomes
     assert run.seats == calm.seats
-    assert not list(descendants(os.getpid()))
+    assert set(descendants(os.getpid())) <= before
 
 
 def test_a_finished_run_may_be_run_and_killed_again(finished, february, undisturbed):
@@ -377,12 +378,14 @@ def under_way(tmp_path, february):
 
 
 def test_two_demos_on_one_file_are_told(tmp_path, february, under_way):
+    under_way.send_signal(signal.SIGSTOP)  # or it might end before the other one has begun
     done = demo(tmp_path, "--data", february, "--database", "x.db", "--report", "other.html")
     assert_refused(done, "x.db", under_way.pid)
     assert not (tmp_path / "other.html").exists()
 
 
 def test_a_supervisor_on_the_same_file_is_told(tmp_path, february, under_way):
+    under_way.send_signal(signal.SIGSTOP)
     arguments = ("--data", february, "--database", "x.db", "--kill-after", "0.9")
     assert_refused(demo(tmp_path, *arguments), "x.db", under_way.pid)
 
@@ -400,10 +403,25 @@ def children(pid: int, word: str) -> list[int]:
     return found
 
 
+def pidfds(pids) -> list[int]:
+    found = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            found.append(os.pidfd_open(pid))
+    return found
+
+
+def await_ends(started: list[int]) -> None:
+    for fd in started:
+        with open(fd, closefd=True):
+            assert select.select([fd], [], [], 30)[0], "something that it started is still there"
+
+
 def test_a_refund_desk_that_is_killed_is_opened_again(tmp_path, under_way, undisturbed):
     desks = set()
     for _ in range(2):
         while not (new := set(children(under_way.pid, "rebooking.desk")) - desks):
+            assert under_way.poll() is None, under_way.stderr.read()
             time.sleep(0.02)
         for pid in new:
             os.kill(pid, signal.SIGKILL)
@@ -451,35 +469,35 @@ def test_stopped_at_other_moments_it_takes_everything_along(
         text=True,
     )
     with process:
-        while not children(process.pid, word):
+        while not (there := children(process.pid, word)):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
-        started = []
-        for pid in descendants(process.pid):
-            with suppress(ProcessLookupError):
-                started.append(os.pidfd_open(pid))
+        stop = word == "demo.check"  # or it might be through before the signal
+        if stop:
+            os.kill(there[0], signal.SIGSTOP)
+        started = pidfds(descendants(process.pid))
         process.send_signal(number)
+        if stop:
+            os.kill(there[0], signal.SIGCONT)
         _, stderr = process.communicate()
     assert process.returncode == 128 + number, stderr
     [line] = stderr.splitlines()
     assert line.endswith(" hint: run it again, it starts afresh; --database keeps what is done")
-    for fd in started:
-        with open(fd, closefd=True):
-            assert select.select([fd], [], [], 30)[0], "something that it started is still there"
+    await_ends(started)
     assert list(temporary.iterdir()) == []
     assert list(tmp_path.iterdir()) == [temporary]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_goes_on_later(tmp_path, february, under_way, undisturbed, number, code):
-    started = list(descendants(under_way.pid))
+    started = pidfds(descendants(under_way.pid))
     assert started
     under_way.send_signal(number)
     _, stderr = under_way.communicate()
     assert under_way.returncode == code, stderr
     [line] = stderr.splitlines()
     assert " hint: " in line
-    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    await_ends(started)
     assert not (tmp_path / "report.html").exists()
     run = finish(tmp_path, "--data", february)
     _, calm = undisturbed
@@ -511,6 +529,8 @@ def test_nothing_is_left_behind(tmp_path, february):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "tmp"]
     assert list(temporary.iterdir()) == []
-    assert processes_with(temporary) == []
+    end = time.monotonic() + 30
+    while left := processes_with(temporary):  # killed with its parent, and not dead yet
+        assert time.monotonic() < end, left
     new = set(os.listdir("/dev/shm")) - segments
     assert not {name for name in new if "penstock" in name}
