@@ -3,45 +3,30 @@
 Workers are parked at an empty queue (or, putters, at a full one): only there has one that is
 cancelled an item to lose. Then, in one tick of the loop and in any order, items come, workers are
 cancelled by their tasks or by their scopes, deadlines pass, and at last the queue is shut down.
-What is tried is a `Door`; one to a queue that hands items over shows that the trial sees a loss.
+What is tried is a `Door`; those of other libraries show what the trial sees of a loss.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from penstock import Queue
-from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
+from tests.chaos.ledger import Ledger
+from tests.chaos.limits import Limit, choose
+from tests.loops import LOOPS
 
 WORKERS = 6
 TICKS = 150
 PATIENCE = 30.0
 """Seconds after which a worker that should have been woken never will be."""
-
-
-@dataclass
-class Ledger:
-    """What is known to have gone in and to have come out."""
-
-    sent: list[int] = field(default_factory=list)
-    got: list[int] = field(default_factory=list)
-    fresh: int = 0
-
-    def next(self) -> int:
-        self.fresh += 1
-        return self.fresh
 
 
 class Door(Protocol):
@@ -50,176 +35,91 @@ class Door(Protocol):
     ended: tuple[type[Exception], ...]
     """What its operations raise once it is closed."""
 
-    async def work(self, ledger: Ledger, timeout: float | None) -> None:
-        """One operation that parks; returns as well when the time is up."""
+    ways: tuple[str, ...]
+    """How the time of its operations can run out; see `limits`."""
 
-    def feed(self, ledger: Ledger) -> None:
+    is_open_to_threads: bool
+    """Whether it can be fed from another thread than that of the loop."""
+
+    async def work(self, worker: Worker) -> bool:
+        """One operation that parks; whether it came to its end within the worker's limit."""
+
+    def feed(self) -> None:
         """What a parked worker waits for; nothing where it does not fit."""
 
-    def parked(self) -> int: ...
+    def stir(self) -> None:
+        """Whatever else can be done to it by someone who does not wait."""
 
-    def is_still(self) -> bool:
-        """Whether nothing is there that a worker could go on with."""
+    def parked(self) -> int:
+        """How many places are taken in its lists of those who wait."""
+
+    def is_still(self, workers: list[Worker]) -> bool:
+        """Whether nothing is there that one of these workers could go on with."""
 
     def close(self) -> None: ...
 
-    def rest(self, ledger: Ledger) -> None:
+    def rest(self) -> None:
         """Takes out what is left inside."""
 
 
-class Getters:
-    """Getters parked at an empty queue."""
-
-    ended = (QueueShutDown,)
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.queue: Queue[int] = Queue(rng.choice((0, 1, 2, 7)))
-
-    async def work(self, ledger: Ledger, timeout: float | None) -> None:
-        try:
-            if self.rng.random() < 0.2:
-                ledger.got += await self.queue.aget_many(3, timeout=timeout)
-            elif timeout is not None and self.rng.random() < 0.5:
-                with anyio.move_on_after(timeout):
-                    ledger.got.append(await self.queue.aget())
-            else:
-                ledger.got.append(await self.queue.aget(timeout))
-        except QueueEmpty:
-            pass
-
-    def feed(self, ledger: Ledger) -> None:
-        item = ledger.next()
-        try:
-            self.queue.put_nowait(item)
-        except (QueueFull, QueueShutDown):
-            return
-        ledger.sent.append(item)
-
-    def parked(self) -> int:
-        return self.queue.statistics().waiting_getters
-
-    def is_still(self) -> bool:
-        return self.queue.empty()
-
-    def close(self) -> None:
-        self.queue.shutdown()
-
-    def rest(self, ledger: Ledger) -> None:
-        figures = self.queue.statistics()
-        assert (figures.waiting_getters, figures.waiting_putters) == (0, 0), figures
-        assert figures.put - figures.got == figures.items, figures
-        try:
-            ledger.got += self.queue.get_many(min=0)
-        except QueueShutDown:
-            assert figures.items == 0, figures
-
-
-class Putters(Getters):
-    """Putters parked at a full queue; one that is cancelled has put nothing."""
-
-    def __init__(self, rng: random.Random) -> None:
-        super().__init__(rng)
-        self.queue = Queue(rng.choice((1, 2, 7)))
-
-    async def work(self, ledger: Ledger, timeout: float | None) -> None:
-        item = ledger.next()
-        try:
-            await self.queue.aput(item, timeout)
-        except QueueFull:
-            return
-        ledger.sent.append(item)
-
-    def feed(self, ledger: Ledger) -> None:
-        with contextlib.suppress(QueueEmpty, QueueShutDown):
-            ledger.got.append(self.queue.get_nowait())
-
-    def parked(self) -> int:
-        return self.queue.statistics().waiting_putters
-
-    def is_still(self) -> bool:
-        return self.queue.full()
-
-
-class StreamGetters:
-    """Getters parked at anyio's memory object stream, which hands an item to a waiting getter."""
-
-    ended = (anyio.EndOfStream,)
-
-    def __init__(self, rng: random.Random) -> None:
-        self.send: MemoryObjectSendStream[int]
-        self.receive: MemoryObjectReceiveStream[int]
-        self.send, self.receive = anyio.create_memory_object_stream[int](7)
-
-    async def work(self, ledger: Ledger, timeout: float | None) -> None:
-        with anyio.move_on_after(timeout):
-            ledger.got.append(await self.receive.receive())
-
-    def feed(self, ledger: Ledger) -> None:
-        item = ledger.next()
-        try:
-            self.send.send_nowait(item)
-        except (anyio.WouldBlock, anyio.ClosedResourceError):
-            return
-        ledger.sent.append(item)
-
-    def parked(self) -> int:
-        return self.receive.statistics().tasks_waiting_receive
-
-    def is_still(self) -> bool:
-        return self.receive.statistics().current_buffer_used == 0
-
-    def close(self) -> None:
-        self.send.close()
-
-    def rest(self, ledger: Ledger) -> None:
-        try:
-            while True:
-                ledger.got.append(self.receive.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            self.receive.close()
-
-
-@dataclass
 class Worker:
     """A task that works at a door until that is closed, however often it is cancelled."""
 
-    door: Door
-    ledger: Ledger
-    rng: random.Random
-    ends: int = 0
-    timeout: float | None = None
-    scope: anyio.CancelScope | None = None
-    task: asyncio.Task[Any] | None = None
-    natively: bool = False
+    def __init__(self, door: Door, ledger: Ledger, rng: random.Random) -> None:
+        self.door = door
+        self.ledger = ledger
+        self.rng = rng
+        self.limit = Limit()
+        self.places: tuple[Any, ...] = ()
+        """Where it waits, or will in this step."""
+        self.scope: anyio.CancelScope | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.natively = False
+        self.is_done = False
+        self.end = anyio.Event()
+        self.whistle: anyio.Event | None = None
+        """If there is one, the worker may rest until it blows."""
 
     async def run(self) -> None:
         if asyncio._get_running_loop() is not None:
             self.task = asyncio.current_task()
-        while await self.once():
-            self.ends += 1
+        while not self.is_done:
+            end = await self.once()
+            self.places = ()
+            self.ledger.ends[end] += 1
+            if self.whistle is not None and self.rng.random() < 0.6:
+                await self.whistle.wait()
+        self.end.set()
 
-    async def once(self) -> bool:
-        self.timeout = self.rng.random() * 0.0002 if self.rng.random() < 0.15 else None
+    async def once(self) -> str:
+        self.limit = choose(self.rng, self.door.ways)
+        end = "scope"
         try:
             with anyio.CancelScope() as self.scope:
-                await self.door.work(self.ledger, self.timeout)
+                end = "done" if await self.door.work(self) else self.limit.way
         except self.door.ended:
-            return False
+            self.is_done = True
+            end = "closed"
         except asyncio.CancelledError:
-            if not self.natively:
+            # A scope knows its own by a message, which `asyncio.timeout` in the same tick replaces.
+            if not self.natively and not self.was_cancelled():
                 raise
-        if self.natively:
-            assert self.task is not None
+            end = "native" if self.natively else "scope"
+        if self.task is not None and (self.natively or self.was_cancelled()):
             self.natively = False
             while self.task.cancelling():
                 self.task.uncancel()
-        return True
+        return end
+
+    def was_cancelled(self) -> bool:
+        return self.scope is not None and self.scope.cancel_called
 
     def cancel(self) -> None:
+        if not self.places:
+            return
         how = self.rng.choice(("scope", "task", "both"))
         if self.task is not None and how != "scope":
-            self.natively = not self.task.done()
+            self.natively = True
             self.task.cancel()
         if self.task is None or how != "task":
             assert self.scope is not None
@@ -229,12 +129,23 @@ class Worker:
 class Trial:
     """One door from its opening to its end: `TICKS` ticks, the last of which closes it."""
 
-    def __init__(self, make: Callable[[random.Random], Door], rng: random.Random) -> None:
+    def __init__(
+        self,
+        make: Callable[[random.Random, Ledger], Door],
+        rng: random.Random,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.rng = rng
-        self.ledger = Ledger()
+        self.ledger = Ledger() if ledger is None else ledger
         self.stuck = ""
-        self.door = make(rng)
+        self.door = make(rng, self.ledger)
         self.workers = [Worker(self.door, self.ledger, rng) for _ in range(WORKERS)]
+        self.elsewhere = ThreadPoolExecutor(1)
+
+    def run(self, loop: str) -> None:
+        backend, options = LOOPS[loop]
+        with self.elsewhere:
+            anyio.run(self.main, backend=backend, backend_options=options)
 
     async def main(self) -> None:
         async with anyio.create_task_group() as group:
@@ -243,52 +154,70 @@ class Trial:
             while not all(worker.scope for worker in self.workers):
                 await anyio.lowlevel.checkpoint()
             for left in reversed(range(TICKS)):
-                if not await self.quiet():
+                # Whoever has lost a wake would go and take the item itself: so some rest, while
+                # it is asked whether another one sleeps beside that item.
+                if not (await self.gets_quiet() and await self.all_park()):
                     group.cancel_scope.cancel()
                     break
+                if left:
+                    whistle = anyio.Event()
+                    for worker in self.workers:
+                        worker.whistle = whistle
                 await self.tick(last=left == 0)
-        self.door.rest(self.ledger)
+            with anyio.move_on_after(PATIENCE):
+                for worker in self.workers:
+                    await worker.end.wait()
+            if not all(worker.is_done for worker in self.workers):
+                self.stuck = self.stuck or f"sleeps beside its end: {self.door.parked()} places"
+                group.cancel_scope.cancel()
+        self.door.rest()
 
-    async def quiet(self) -> bool:
-        """Whether those without a timeout are parked by now, with nothing there for them."""
+    async def all_park(self) -> bool:
+        for worker in self.workers:
+            if worker.whistle is not None:
+                worker.whistle.set()
+                worker.whistle = None
+        return await self.gets_quiet(lambda: all(worker.places for worker in self.workers))
+
+    async def gets_quiet(self, also: Callable[[], bool] = lambda: True) -> bool:
         deadline = time.monotonic() + PATIENCE
-        while not self.door.is_still() or self.door.parked() < self.lasting():
+        while not (self.is_quiet() and also()):
             if time.monotonic() > deadline:
-                self.stuck = f"{self.door.parked()} of {WORKERS} are parked, and nobody works"
+                places = [len(worker.places) for worker in self.workers]
+                self.stuck = f"{self.door.parked()} places are taken, {places} wait, nobody works"
                 return False
             await anyio.lowlevel.checkpoint()
         return True
 
-    def lasting(self) -> int:
-        return sum(worker.timeout is None for worker in self.workers)
+    def is_quiet(self) -> bool:
+        """Whether all who are at work are parked, with nothing there for any of them."""
+        at_work = [worker for worker in self.workers if worker.places]
+        standing = sum(len(worker.places) for worker in at_work)
+        return self.door.parked() == standing and self.door.is_still(at_work)
 
     async def tick(self, *, last: bool) -> None:
         rng = self.rng
-        acts: list[Callable[[], None]] = [
-            partial(self.door.feed, self.ledger) for _ in range(rng.randrange(1, 5))
-        ]
+        acts: list[Callable[[], object]] = [self.door.feed for _ in range(rng.randrange(5))]
+        if rng.random() < 0.2:
+            acts.append(self.door.stir)
+        if last:
+            acts.append(self.door.close)
+        if self.door.is_open_to_threads and rng.random() < 0.2:
+            # The loop stands still meanwhile, so it finds the wakes and the cancels together.
+            acts = [partial(self.in_a_thread, act) for act in acts]
         acts += [worker.cancel for worker in rng.sample(self.workers, rng.randrange(4))]
         if rng.random() < 0.1:
             acts.append(partial(time.sleep, 0.0002))  # Every deadline passes in this tick.
-        if last:
-            acts.append(self.door.close)
         rng.shuffle(acts)
         for act in acts:
             act()
             if rng.random() < 0.1:
                 await anyio.lowlevel.checkpoint()
 
-    def lost(self) -> list[int]:
-        return sorted(set(self.ledger.sent) - set(self.ledger.got))
+    def in_a_thread(self, act: Callable[[], object]) -> None:
+        self.elsewhere.submit(act).result()
 
     def check(self, where: str) -> int:
         """The number of operations done. Raises AssertionError."""
-        assert not self.stuck, f"{where}: {self.stuck}"
-        sent, got = self.ledger.sent, self.ledger.got
-        doubled = [item for item, count in Counter(got).items() if count > 1]
-        assert not doubled, f"{where}: doubled {doubled[:5]}"
-        invented = sorted(set(got) - set(sent))
-        assert not invented, f"{where}: never put {invented[:5]}"
-        lost = self.lost()
-        assert not lost, f"{where}: lost {lost[:5]} of {len(sent)}"
-        return len(sent) + sum(worker.ends for worker in self.workers)
+        assert not self.stuck, f"{where}: {self.stuck}; {self.ledger.lost()[:5]} did not come"
+        return self.ledger.check(where)
