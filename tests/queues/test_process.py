@@ -275,3 +275,36 @@ def test_a_task_of_one_loop_goes_on_while_a_thread_imports_the_other():
         thread.join()
         assert not errors, errors
     """)
+
+
+@pytest.mark.parametrize("loaded", ["", "import penstock"])
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_subinterpreter_is_told(loaded, isolated):
+    out = run(f"""
+        import sys
+        {loaded}
+        program = '''if True:
+            try:
+                import penstock
+            except ImportError as error:
+                print(error.name, "|", error, "|", *error.__notes__, flush=True)
+            '''
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+            other = interpreters.create("isolated" if {isolated} else "legacy")
+        else:
+            import _xxsubinterpreters as interpreters
+            other = interpreters.create(isolated={isolated})
+        interpreters.run_string(other, program)
+        interpreters.destroy(other)
+        from penstock import Queue
+        from penstock.queues import QueueEmpty
+        try:
+            Queue().get_nowait()
+        except QueueEmpty:
+            pass
+    """)
+    name, complaint, hint = out.rstrip().split(" | ")
+    assert name == "penstock"
+    assert complaint == "penstock works in the main interpreter only, and this is subinterpreter 1"
+    assert hint.startswith("hint: use a thread of the main interpreter or a process of its own")
