@@ -6,9 +6,36 @@ Names are loaded on first use, so that `import penstock` costs the extension mod
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
-from ._native import __version__
+
+def _refuse_subinterpreters() -> None:
+    # The extension's classes exist once per process, and die with the interpreter that made them.
+    # Python 3.12 and later refuse it only in isolated subinterpreters, 3.11 in none.
+    name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    try:
+        interpreters = importlib.import_module(name)
+    except ImportError:  # a Python built without them
+        return
+    current = interpreters.get_current()
+    if current == interpreters.get_main():
+        return
+    number = current[0] if isinstance(current, tuple) else int(current)
+    error = ImportError(
+        f"penstock works in the main interpreter only, and this is subinterpreter {number}",
+        name=__name__,
+    )
+    error.add_note(
+        "hint: use a thread of the main interpreter or a process of its own; "
+        "under mod_wsgi set WSGIApplicationGroup %{GLOBAL}"
+    )
+    raise error
+
+
+_refuse_subinterpreters()
+
+from ._native import __version__  # noqa: E402 - not before it is certain where this runs
 
 if TYPE_CHECKING:
     from . import metrics, saga, tracing

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import warnings
+import weakref
 from functools import partial
 
 import anyio
 import pytest
+import trio
 
 from penstock import Queue
 from penstock._loops import current_hub
+from penstock.queues import QueueEmpty
 from tests.loops import LOOPS, NATIVE
 
 RUNS = {
@@ -142,19 +146,96 @@ def test_a_loop_may_go_on_after_its_generators_were_shut_down(new_loop, thread, 
         loop.close()
 
 
-def test_a_waiter_whose_loop_is_gone_does_not_take_a_wake(thread, blocked):
-    queue = Queue(1)
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(queue.aget())
+def test_a_waiter_whose_loop_is_gone_does_not_take_a_wake(new_loop, thread, blocked):
+    queue, full = Queue(1), Queue(1)
+    full.put("first")
+    loop = new_loop()
+    tasks = [loop.create_task(queue.aget()), loop.create_task(full.aput("of the loop"))]
     loop.run_until_complete(asyncio.sleep(0))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    getter = thread(queue.get)
+    getter, putter = thread(queue.get), thread(full.put, "of the thread")
     blocked(queue, getters=2)
+    blocked(full, putters=2)
     queue.put("item")
     assert getter.outcome() == "item"
-    task.get_coro().close()
-    task._log_destroy_pending = False
+    assert full.get() == "first"
+    putter.outcome()
+    assert full.get() == "of the thread"
+    for task in tasks:
+        task.get_coro().close()
+        task._log_destroy_pending = False
+    assert queue.statistics().waiting_getters == full.statistics().waiting_putters == 0
+    assert full.empty(), "a task that will never run has put its item"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_keeps_a_loop_that_has_ended(name):
+    queue, full = Queue(1), Queue(1)
+    full.put(0)
+    seen, places = [], []
+
+    async def main() -> None:
+        if name == "trio":
+            seen.append(weakref.ref(trio.lowlevel.current_root_task()))
+        else:
+            seen.append(weakref.ref(asyncio.get_running_loop()))
+        async with anyio.create_task_group() as group:
+            group.start_soon(queue.aget)
+            group.start_soon(full.aput, 1)
+            while not (queue.statistics().waiting_getters and full.statistics().waiting_putters):
+                await anyio.lowlevel.checkpoint()
+            places.append(current_hub().place())
+            group.cancel_scope.cancel()
+
+    RUNS[name](main)
+    gc.collect()
+    assert seen[0]() is None
+    assert queue.statistics().waiting_getters == full.statistics().waiting_putters == 0
+    places[0].wake()
+
+
+def test_the_reader_goes_before_its_descriptor(new_loop):
+    loop = new_loop()
+    removed = []
+
+    class Watching(type(loop)):
+        def remove_reader(self, descriptor):
+            removed.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+            return super().remove_reader(descriptor)
+
+    loop.close()
+
+    async def main() -> int:
+        with pytest.raises(QueueEmpty):
+            await Queue(1).aget(timeout=0.001)
+        return current_hub().fileno()
+
+    with asyncio.Runner(loop_factory=Watching) as runner:
+        descriptor = runner.run(main())
+    assert [removal for removal in removed if removal[0] == descriptor] == [
+        (descriptor, "anon_inode:[eventfd]")
+    ]
+
+
+def test_the_reader_goes_before_its_descriptor_in_trio(monkeypatch):
+    left = []
+    wait_readable = trio.lowlevel.wait_readable
+
+    async def watching(descriptor):
+        try:
+            await wait_readable(descriptor)
+        finally:
+            left.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    async def main() -> int:
+        with pytest.raises(QueueEmpty):
+            await Queue(1).aget(timeout=0.001)
+        return current_hub().fileno()
+
+    monkeypatch.setattr(trio.lowlevel, "wait_readable", watching)
+    descriptor = trio.run(main)
+    assert left == [(descriptor, "anon_inode:[eventfd]")]
 
 
 async def test_a_place_is_woken_once_from_anywhere(anyio_backend, thread):
