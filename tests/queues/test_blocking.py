@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 import queue as standard
 import sys
@@ -11,7 +12,7 @@ import weakref
 
 import pytest
 
-from penstock import Queue
+from penstock import PriorityQueue, Queue
 from penstock.errors import Closed, Empty, Expired, Full, Misuse
 from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
 
@@ -280,3 +281,42 @@ def test_its_repr_has_name_and_numbers():
     queue.shutdown()
     assert repr(queue) == "<Queue 'orders', maxsize 2, 1 items, shut down>"
     assert repr(Queue()) == "<Queue, maxsize 0, 0 items>"
+
+
+@pytest.mark.parametrize("cls", [Queue, PriorityQueue])
+def test_what_is_refused_is_let_go_of_at_once(cls):
+    """However it was called: the shortest way into a queue keeps no reference either."""
+    queue = cls(1)
+    queue.put(0)
+    item = object()
+    before = sys.getrefcount(item)
+    for refused in (
+        lambda: queue.put(item, False),
+        lambda: queue.put(item, timeout=0),
+        lambda: queue.put_nowait(item),
+        lambda: queue.put_many([item], timeout=0),
+    ):
+        with pytest.raises(QueueFull):
+            refused()
+        assert sys.getrefcount(item) == before
+    queue.shutdown()
+    for refused in (lambda: queue.put(item), lambda: queue.put(item=item)):
+        with pytest.raises(QueueShutDown):
+            refused()
+        assert sys.getrefcount(item) == before
+
+
+def test_a_call_is_what_its_signature_says():
+    queue = Queue(1)
+    assert str(inspect.signature(Queue.put)) == "(self, /, item, block=True, timeout=None)"
+    assert queue.put.__doc__ == Queue.put.__doc__
+    assert Queue.put.__doc__.startswith("Puts `item` in")
+    Queue.put(queue, "item")
+    assert Queue.get(queue) == "item"
+    for wrong in (queue.put, lambda: queue.put(1, 2, 3, 4), lambda: queue.get(None, 1, 2)):
+        with pytest.raises(TypeError):
+            wrong()
+    for method in (Queue.put, Queue.put_nowait, Queue.get, Queue.aget):
+        with pytest.raises(TypeError):
+            method(object())
+    assert len(queue) == 0

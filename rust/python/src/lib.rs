@@ -53,6 +53,7 @@ mod _native {
         module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
         crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
+        crate::queue::install_shortcuts(module.py())?;
         crate::ending::watch(module)?;
         Ok(())
     }

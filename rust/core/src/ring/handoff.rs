@@ -321,6 +321,12 @@ impl<T, W: Wake> Handoff<T, W> {
         self.store.popped()
     }
 
+    /// Whether a push compares items, which is foreign code.
+    #[inline]
+    pub fn compares(&self) -> bool {
+        self.store.compares()
+    }
+
     /// Whether waiters are served strictly in the order of their arrival.
     pub fn is_fair(&self) -> bool {
         self.is_fair

@@ -85,29 +85,40 @@ impl QueueOperation {
             .is_ok()
     }
 
+    /// One step. The interpreter may have come here without PyO3's knowledge (`am_send`), and then
+    /// what is dropped outside of `attach` is dropped late; so all but the shortest way is inside.
     #[inline]
     fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
         let this = slf.get();
         match this.state.load(Ordering::Relaxed) {
             FRESH if this.begins() => {
-                let py = slf.py();
                 let due = !budget::is_left() && !this.operation.would_wait();
                 if !due {
-                    let outcome = this.operation.attempt(py, None);
-                    let outcome = outcome.map_err(|e| this.ended(py, e))?;
-                    if let Some(result) = outcome {
-                        budget::spend(this.operation.size());
-                        return Ok(Step::Finished(result));
+                    match this.operation.attempt(slf.py(), None) {
+                        Ok(Some(result)) => {
+                            budget::spend(this.operation.size());
+                            return Ok(Step::Finished(result));
+                        }
+                        Ok(None) => {}
+                        Err(failure) => {
+                            return Python::attach(|py| Err(this.ended(py, failure)));
+                        }
                     }
                 }
-                let waiting = wait_function(py)?.call1((slf, this.timeout, due))?;
-                *lock(&this.waiting) = Some(waiting.clone().unbind());
-                this.state.store(WAITING, Ordering::Relaxed);
-                this.forward(&waiting, value)
+                Python::attach(|_| Self::wait(slf, value, due))
             }
-            WAITING => this.forward(&this.waiting(slf.py())?, value),
+            WAITING => Python::attach(|py| this.forward(&this.waiting(py)?, value)),
             _ => Err(used_up()),
         }
+    }
+
+    #[cold]
+    fn wait(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>, due: bool) -> PyResult<Step> {
+        let this = slf.get();
+        let waiting = wait_function(slf.py())?.call1((slf, this.timeout, due))?;
+        *lock(&this.waiting) = Some(waiting.clone().unbind());
+        this.state.store(WAITING, Ordering::Relaxed);
+        this.forward(&waiting, value)
     }
 
     fn waiting<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -336,6 +347,15 @@ unsafe extern "C" fn am_send(
     answer
 }
 
+/// `__await__`, for an `await`: the operation itself.
+///
+/// # Safety
+/// Called by the interpreter only, with a live `QueueOperation`.
+unsafe extern "C" fn am_await(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: attached (a slot), and the object is alive.
+    unsafe { ffi::Py_NewRef(slf) }
+}
+
 /// As [`am_send`], for interpreters that step an awaited object with `next`.
 ///
 /// # Safety
@@ -366,7 +386,8 @@ unsafe extern "C" fn iternext(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
     result
 }
 
-/// Puts the two steps above into the type's slots, which the class macro cannot.
+/// Puts the functions above into the type's slots: for two of them the class macro has no name, and
+/// for `__await__` its own way there takes longer than all the rest of a ready `aget`'s first step.
 pub(crate) fn install_steps(py: Python<'_>) {
     let class = py.get_type::<QueueOperation>().as_type_ptr();
     // SAFETY: a heap type (PyO3 makes no others), whose slots may be set before the first object
@@ -375,6 +396,7 @@ pub(crate) fn install_steps(py: Python<'_>) {
     unsafe {
         if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(am_send);
+            methods.am_await = Some(am_await);
         }
         (*class).tp_iternext = Some(iternext);
     }

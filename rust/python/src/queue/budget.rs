@@ -5,28 +5,27 @@
 //! works for a millisecond between two items would otherwise run for a quarter of a second
 //! without its cancellation being seen.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::cell::Cell;
+
+use penstock_core::clock::monotonic;
 
 const ITEMS: usize = 256;
-const TIME: Duration = Duration::from_micros(100);
+const NANOSECONDS: u64 = 100_000;
 
 struct Budget {
     items: Cell<usize>,
-    since: Cell<Option<Instant>>,
+    since: Cell<u64>,
 }
 
 thread_local! {
-    static LEFT: Budget = const { Budget { items: Cell::new(0), since: Cell::new(None) } };
+    static LEFT: Budget = const { Budget { items: Cell::new(0), since: Cell::new(0) } };
 }
 
 /// Whether the calling task may go on with what is ready, without a checkpoint.
 #[inline]
 pub(super) fn is_left() -> bool {
     LEFT.with(|left| {
-        left.items.get() > 0 && left.since.get().is_some_and(|since| since.elapsed() < TIME)
+        left.items.get() > 0 && monotonic().wrapping_sub(left.since.get()) < NANOSECONDS
     })
 }
 
@@ -40,6 +39,6 @@ pub(super) fn spend(items: usize) {
 pub(super) fn renew() {
     LEFT.with(|left| {
         left.items.set(ITEMS);
-        left.since.set(Some(Instant::now()));
+        left.since.set(monotonic());
     });
 }

@@ -16,6 +16,7 @@ mod orders;
 mod refusals;
 mod reservation;
 mod selection;
+mod shortcuts;
 
 use std::mem::ManuallyDrop;
 
@@ -32,6 +33,7 @@ use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};
 pub(crate) use reservation::Reservation;
 pub(crate) use selection::{select, select_blocking};
+pub(crate) use shortcuts::install as install_shortcuts;
 
 /// An object's head is four words without a global lock (PEP 703) and two with it.
 const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();

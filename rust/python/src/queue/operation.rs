@@ -99,7 +99,10 @@ impl Operation {
             },
             Action::Put(item) => match core.items.push(item.clone_ref(py), me) {
                 Ok(()) => return Ok(Some(py.None())),
-                Err((refusal, _)) => refusal,
+                Err((refusal, item)) => {
+                    drop(item.into_bound(py)); // At once, wherever this was called from.
+                    refusal
+                }
             },
             Action::PutMany(batch) => {
                 let mut left = lock(&batch.left);
