@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +12,10 @@ from tests.loops import LOOPS
 # How long an example takes is the machine's affair; what a test as a whole may take, pytest's.
 settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("penstock")
+
+# A script that runs this behind `&` has Ctrl-C ignored, and whatever is started here inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACKENDS = [pytest.param(loop, id=name) for name, loop in LOOPS.items()]
 

@@ -352,11 +352,11 @@ async def test_a_blocked_loop_begins_nothing_under_a_lost_lease(book, until):
     async def publish(event: Event[int]) -> None:
         fenced.append((event.data, event.is_fenced))
         if event.data == 0:
-            time.sleep(0.5)  # noqa: ASYNC251 (that is the fault)
+            time.sleep(1.5)  # noqa: ASYNC251 (that is the fault)
             assert event.is_fenced
 
     book.add(0, 1, 2, key="k")
-    async with book.relay(publish, lease=0.2, concurrency=1) as relay:
+    async with book.relay(publish, lease=0.6, concurrency=1) as relay:
         await until(relay, backlog=0)
     assert fenced == [(0, False), (1, False), (2, False)]
 
