@@ -4,6 +4,15 @@ Workers are parked at an empty queue (or, putters, at a full one): only there ha
 cancelled an item to lose. Then, in one tick of the loop and in any order, items come, workers are
 cancelled by their tasks or by their scopes, deadlines pass, and at last the queue is shut down.
 What is tried is a `Door`; those of other libraries show what the trial sees of a loss.
+
+Seen red with: a getter, a putter, a select or a peek that leaves and does not pass its wake on; a
+waiter that keeps an item, or puts one, though it was cancelled or its time was up; an item taken
+before the turn of the loop in which a cancel is seen; a place that stays reserved once it is used
+or dropped, or whose release wakes nobody; a select that takes from two queues, or ends with the
+first that does; `accepted`, `clear` and `min` one too low; a batch, a new bound or a shutdown that
+wakes no putter; an immediate shutdown that leaves items inside; a stack that is a line; a wake
+from a thread that is lost behind another; and of fair queues, any item to whoever runs first, what
+is granted taken by others, a waiter that loses its place, a grant that outlives its waiter.
 """
 
 from __future__ import annotations
