@@ -201,7 +201,8 @@ def test_the_reader_goes_before_its_descriptor(new_loop):
 
     class Watching(type(loop)):
         def remove_reader(self, descriptor):
-            removed.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+            os.fstat(descriptor)  # raises if it is closed
+            removed.append(descriptor)
             return super().remove_reader(descriptor)
 
     loop.close()
@@ -213,9 +214,7 @@ def test_the_reader_goes_before_its_descriptor(new_loop):
 
     with asyncio.Runner(loop_factory=Watching) as runner:
         descriptor = runner.run(main())
-    assert [removal for removal in removed if removal[0] == descriptor] == [
-        (descriptor, "anon_inode:[eventfd]")
-    ]
+    assert removed.count(descriptor) == 1
 
 
 def test_the_reader_goes_before_its_descriptor_in_trio(monkeypatch):
@@ -226,7 +225,8 @@ def test_the_reader_goes_before_its_descriptor_in_trio(monkeypatch):
         try:
             await wait_readable(descriptor)
         finally:
-            left.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+            os.fstat(descriptor)  # raises if it is closed
+            left.append(descriptor)
 
     async def main() -> int:
         with pytest.raises(QueueEmpty):
@@ -235,7 +235,7 @@ def test_the_reader_goes_before_its_descriptor_in_trio(monkeypatch):
 
     monkeypatch.setattr(trio.lowlevel, "wait_readable", watching)
     descriptor = trio.run(main)
-    assert left == [(descriptor, "anon_inode:[eventfd]")]
+    assert left == [descriptor]
 
 
 async def test_a_place_is_woken_once_from_anywhere(anyio_backend, thread):

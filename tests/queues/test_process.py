@@ -483,6 +483,12 @@ def test_a_thousand_queues_cost_one_descriptor(name):
         def descriptors():
             return len(os.listdir("/proc/self/fd"))
 
+        try:
+            os.close(os.eventfd(0))
+            bell = 1
+        except OSError:
+            bell = 2  # the ends of a pipe, where a sandbox knows no eventfd
+
         async def main():
             queues = [kinds[number % 3](1) for number in range(1000)]
             for queue in queues[:300]:
@@ -497,15 +503,15 @@ def test_a_thousand_queues_cost_one_descriptor(name):
                     if number == 0:
                         while not queue.statistics().waiting_putters:
                             await anyio.lowlevel.checkpoint()
-                        assert descriptors() == before + 1, "the first one"
+                        assert descriptors() == before + bell, "the first one"
                 group.start_soon(select, *queues[600:])
                 while queues[-1].statistics().waiting_getters < 2:
                     await anyio.lowlevel.checkpoint()
                 waiting = [queue.statistics() for queue in queues]
                 assert all(each.waiting_getters + each.waiting_putters for each in waiting)
-                assert descriptors() == before + 1
+                assert descriptors() == before + bell
                 group.cancel_scope.cancel()
-            assert descriptors() == before + 1
+            assert descriptors() == before + bell
 
         anyio.run(main, **backend)
         outside = descriptors()
