@@ -40,6 +40,8 @@ FREE_PYO3 := 0.28.3
 
 # What to run of the models: two preemptions find nearly every fault, three take minutes each.
 LOOM_MAX_PREEMPTIONS ?= 2
+# Schedules drawn for each model of shuttle, every run others: SHUTTLE_ITERATIONS=100000 for a night.
+SHUTTLE_ITERATIONS ?= 4000
 # What pytest is given: PYTEST_ARGS='-k hub' runs a part.
 PYTEST_ARGS ?=
 ARGS ?=
@@ -114,7 +116,7 @@ demo: $(STAMPS)/wheel $(STAMPS)/requirements-demo ## build, install, and work th
 	@$(PY) -m penstock demo $(ARGS)
 
 .PHONY: test
-test: ready lint types floors rust-test loom pytest ## build, install, and run every check
+test: ready lint types floors rust-test loom shuttle pytest ## build, install, and run every check
 
 .PHONY: bench
 bench: $(STAMPS)/wheel $(STAMPS)/requirements-bench ## measure beside the peers (ROW=… or ROOM=…), render benches/RESULTS.md
@@ -224,6 +226,19 @@ target/stamps/loom-$(LOOM_MAX_PREEMPTIONS): Cargo.toml Cargo.lock $(RUST_SOURCES
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	RUSTFLAGS='--cfg penstock_loom' LOOM_MAX_PREEMPTIONS=$(LOOM_MAX_PREEMPTIONS) CARGO_TARGET_DIR=target/loom \
 		cargo test --locked --release -p penstock-core $$(for m in $$models; do printf ' --test %s' "$${m%.rs}"; done); fi
+	@mkdir -p $(@D)
+	@touch $@
+
+# They are drawn anew when the core's sources have changed, or their number.
+.PHONY: shuttle
+shuttle: check-tools target/stamps/shuttle-$(SHUTTLE_ITERATIONS)
+
+target/stamps/shuttle-$(SHUTTLE_ITERATIONS): Cargo.toml Cargo.lock $(RUST_SOURCES)
+	$(call say,shuttle models under $(SHUTTLE_ITERATIONS) schedules each)
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	RUSTFLAGS='--cfg penstock_shuttle' SHUTTLE_ITERATIONS=$(SHUTTLE_ITERATIONS) CARGO_TARGET_DIR=target/shuttle \
+		cargo test --locked --release -p penstock-core \
+		$$(cd rust/core/tests && for m in shuttle_*.rs; do printf ' --test %s' "$${m%.rs}"; done)
 	@mkdir -p $(@D)
 	@touch $@
 

@@ -1,7 +1,7 @@
 //! What penstock is made of below Python: rings, wait lists, shared memory, histograms.
 //!
-//! Nothing here has heard of Python. Every atomic comes through [`sync`], so that loom can
-//! stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
+//! Nothing here has heard of Python. Every atomic comes through [`sync`], so that loom
+//! and shuttle can stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
 #![warn(missing_docs)]
 
 #[cfg(not(penstock_loom))]
@@ -35,5 +35,5 @@ pub mod span;
 pub mod sync;
 #[cfg(not(penstock_loom))]
 pub mod trace_context;
-#[cfg(not(penstock_loom))]
+#[cfg(not(any(penstock_loom, penstock_shuttle)))]
 pub mod watchdog;

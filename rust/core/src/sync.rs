@@ -1,7 +1,14 @@
-//! The only door to atomics, locks and cells, so that loom can stand in for them.
+//! The only door to atomics, locks and cells, so that loom or shuttle can stand in for them.
 //!
 //! Built with `--cfg penstock_loom` (a private name: `--cfg loom` would reach every crate in the
-//! graph) the same code runs under loom's scheduler.
+//! graph) the same code runs under loom's scheduler, and with `--cfg penstock_shuttle` under
+//! shuttle's. Each finds what the other cannot:
+//!
+//! - loom tries every interleaving, and the values that weak orderings let a load return, of a few
+//!   steps of two or three threads: a Release too few is seen there, or nowhere;
+//! - shuttle draws interleavings at random and takes every ordering for SeqCst (its fence does
+//!   nothing, as nothing is left to order), so it says nothing of orderings. But it carries many
+//!   threads through long histories: protocols of several steps, laps, closes in between.
 
 #[cfg(penstock_loom)]
 pub use loom::{
@@ -13,7 +20,16 @@ pub use loom::{
     thread::yield_now,
 };
 
-#[cfg(not(penstock_loom))]
+#[cfg(penstock_shuttle)]
+pub use shuttle::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    thread::yield_now,
+};
+
+#[cfg(not(any(penstock_loom, penstock_shuttle)))]
 pub use std::{
     sync::{
         Arc, Mutex, MutexGuard,
@@ -23,12 +39,12 @@ pub use std::{
 };
 
 /// `std::cell::UnsafeCell` with the closure-shaped access that loom's has.
-#[cfg(not(penstock_loom))]
+#[cfg(not(any(penstock_loom, penstock_shuttle)))]
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(penstock_loom))]
+#[cfg(not(any(penstock_loom, penstock_shuttle)))]
 impl<T> UnsafeCell<T> {
     /// Wraps `value`.
     pub const fn new(value: T) -> Self {
@@ -45,6 +61,47 @@ impl<T> UnsafeCell<T> {
     #[inline(always)]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
+    }
+}
+
+/// Shuttle has no cell. This one lets others run in the middle of an access, and panics when one of
+/// them comes in where nobody may.
+#[cfg(penstock_shuttle)]
+#[derive(Debug)]
+pub struct UnsafeCell<T> {
+    /// How many read now; [`UnsafeCell::WRITTEN`] while somebody writes.
+    inside: AtomicUsize,
+    value: std::cell::UnsafeCell<T>,
+}
+
+#[cfg(penstock_shuttle)]
+impl<T> UnsafeCell<T> {
+    const WRITTEN: usize = usize::MAX / 2;
+
+    /// Wraps `value`.
+    pub const fn new(value: T) -> Self {
+        Self {
+            inside: AtomicUsize::new(0),
+            value: std::cell::UnsafeCell::new(value),
+        }
+    }
+
+    /// Calls `f` with a pointer for reading; panics if somebody writes meanwhile.
+    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        let before = self.inside.fetch_add(1, Ordering::SeqCst);
+        assert!(before < Self::WRITTEN, "a cell is read while it is written");
+        let result = f(self.value.get());
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// Calls `f` with a pointer for writing; panics if somebody else has access meanwhile.
+    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        let before = self.inside.swap(Self::WRITTEN, Ordering::SeqCst);
+        assert!(before == 0, "a cell is written while another is at it");
+        let result = f(self.value.get());
+        self.inside.store(0, Ordering::SeqCst);
+        result
     }
 }
 

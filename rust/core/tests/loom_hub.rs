@@ -2,8 +2,15 @@
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
 //!
-//! Changed by hand, and seen to fail here by a deadlock: the bell cleared after the list was taken;
-//! `pending` not cleared. The inbox has no ordering to weaken: one lock orders it.
+//! One lock orders it all, so there is no ordering to weaken (`rings` is a figure for people). Steps
+//! changed by hand, and seen to fail here:
+//! - `answer`: the bell cleared after the list was taken; `pending` not cleared: deadlocks
+//!   (`every_post_is_answered`);
+//! - `close`: the entries not given back, or the bell kept: an entry that nobody has
+//!   (`a_post_is_answered_given_back_or_refused`).
+//!
+//! Changed and not seen, since it costs system calls and no entry: `pending` not set, so that every post
+//! rings. `shuttle_hub` counts the rings.
 #![cfg(penstock_loom)]
 
 use loom::{

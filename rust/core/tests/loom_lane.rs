@@ -1,12 +1,24 @@
 //! Every interleaving of one lane: records arrive whole and in order, no sleep misses its wake.
 //!
-//! Weakened by hand and seen to fail here: the store of `tail` and the store of `head` to Relaxed
-//! (a race on the bytes); the fence in `send`, in `receive`, and in either `doze` left out (a
-//! sleeper that nobody wakes: deadlock); `head` stored before `take` has run (a race on the bytes).
+//! Weakened by hand, and seen to fail here:
+//! - the store of `tail`, and its load in `published`, Relaxed: a race on the bytes, in all crossings;
+//! - the store of `head`, and its load in `consumed`, Relaxed: a race on the bytes where a lane fills
+//!   (`loom_a_full_lane_wakes_its_sender`, `loom_records_wrap_at_the_end`);
+//! - the fence in `send`, in `receive` and in either `doze`, left out or AcqRel: a sleeper that nobody
+//!   wakes (a deadlock), each of the eight;
+//! - either `doze` without its second look: likewise;
+//! - `tail` stored before the bytes, `head` stored before they are copied out: a race on the bytes;
+//! - `head` stored before `take` has run: `loom_what_the_receiver_pins_is_held_before_its_room_is_back`.
+//!
+//! Weakened and not seen: the swaps that clear `receiver_sleeps` and `sender_sleeps`, Relaxed. They decide
+//! who rings and carry no data: what a woken side looks at, it reads by the indices.
 #![cfg(penstock_loom)]
 
 use loom::{
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 use penstock_core::shm::lane::{Memory, Receiver, Sender, Sent};
@@ -103,6 +115,26 @@ fn loom_a_full_lane_wakes_its_sender() {
         b"sixteen more....",
         b"and again.......",
     ]);
+}
+
+#[test]
+fn loom_what_the_receiver_pins_is_held_before_its_room_is_back() {
+    loom::model(|| {
+        let (mut sender, mut receiver) = ends();
+        let pinned = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&pinned);
+        let Ok(Sent::Published { end, .. }) = sender.send(&[b"a name of a slab"]) else {
+            panic!("an empty lane has room");
+        };
+        let receiving = thread::spawn(move || {
+            let take = |_: &[u8]| seen.store(true, Ordering::Relaxed);
+            assert!(receiver.receive(take).unwrap().is_some());
+        });
+        if sender.consumed().unwrap() == end {
+            assert!(pinned.load(Ordering::Relaxed));
+        }
+        receiving.join().unwrap();
+    });
 }
 
 #[test]

@@ -2,16 +2,31 @@
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
 //!
-//! Weakened by hand, and seen to fail here (a violated causality unless said otherwise):
-//! - `fill`: the stamp stored Relaxed; `empty`: the stamp stored Relaxed;
-//! - `push`, `pop`, `pop_many`: the stamp loaded Relaxed;
-//! - `is_full_at`: full by the stamp alone, without the look at `head` (a push refused beside room,
-//!   in `loom_handoff`);
-//! - `pop` and `pop_many`: closed by the bit alone, with a push still under way (an item lost).
+//! Weakened by hand, and seen to fail here, by a violated causality:
+//! - `fill`: the stamp stored Relaxed: `a_value_is_whole_when_it_is_popped` and five more;
+//! - `empty`: the stamp stored Relaxed; `push`: the stamp loaded Relaxed:
+//!   `a_slot_is_free_before_it_is_filled_again`;
+//! - `push_many`: the stamps loaded Relaxed: `slots_are_free_before_a_batch_fills_them_again`;
+//! - `pop`: the stamp loaded Relaxed: `a_value_is_whole_when_it_is_popped`;
+//! - `pop_many`: the stamps loaded Relaxed: `batches_meet_single_operations`, and the drain in batches.
 //!
-//! Weakened and not seen: the fences in `pop`, `pop_many` and `is_full_at`. They pair with fences or
-//! SeqCst swaps of the other side; loom takes a SeqCst swap for AcqRel, so for a ring by itself it
-//! cannot tell. With a wait list around it, it can: see `loom_handoff`.
+//! Steps left out, and seen to fail here:
+//! - `pop`: empty by the stamp alone; closed by the bit alone, with a push still under way: an item
+//!   lost in the drain one by one;
+//! - `pop_many`: no wait for a push under way: a batch below its `min`, or of nothing, in
+//!   `batches_meet_single_operations`; `len`: no second look: `a_length_is_that_of_one_moment`.
+//! Elsewhere: `is_full_at` without its look at `head`, and `pop_many` without its second look, in
+//! `loom_handoff`; what belongs to `retire`, in `loom_move`.
+//!
+//! Weakened and not seen, in no model:
+//! - the claims of `head` and `tail` Relaxed, one at a time: neither index carries data, a claim is good
+//!   by being one step, and what the far side has to see of it goes by fences;
+//! - the fences in `pop`, `pop_many` and `is_full_at` left out, one at a time: a ring by itself is honest
+//!   about what *happened before*, with or without them; they are for users that know of each other
+//!   by wait lists alone, and there `enlist` has a fence of its own (see `loom_handoff`);
+//! - `close` Relaxed, for a ring alone (not in `loom_move`: the mark set before it is missed);
+//! - `pushed` and `popped` Relaxed: loom takes a SeqCst access for an acquiring or releasing one, and
+//!   those who decide by these figures make a fence before.
 #![cfg(penstock_loom)]
 
 use loom::{model::Builder, sync::Arc, thread};
@@ -66,6 +81,34 @@ fn a_slot_is_free_before_it_is_filled_again() {
         };
         assert_eq!(pop_one(&ring), 1);
         assert_eq!(pop_one(&ring), 2);
+        giver.join().unwrap();
+    });
+}
+
+#[test]
+fn slots_are_free_before_a_batch_fills_them_again() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        ring.push(Box::new(1)).unwrap();
+        ring.push(Box::new(2)).unwrap();
+        let giver = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || {
+                let mut items = vec![Box::new(3), Box::new(4)].into_iter();
+                while items.len() > 0 {
+                    match ring.push_many(&mut items) {
+                        Ok(_) => {}
+                        Err(refusal) => {
+                            assert_eq!(refusal, Refusal::NotNow);
+                            thread::yield_now();
+                        }
+                    }
+                }
+            })
+        };
+        for item in 1..=4 {
+            assert_eq!(pop_one(&ring), item);
+        }
         giver.join().unwrap();
     });
 }
@@ -148,6 +191,22 @@ fn a_full_ring_says_so_only_when_it_is() {
         let theirs = taker.join().unwrap();
         assert!(mine || theirs);
         assert_eq!(ring.len(), 1);
+    });
+}
+
+#[test]
+fn a_length_is_that_of_one_moment() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let user = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || {
+                ring.push(Box::new(1)).unwrap();
+                assert_eq!(*ring.pop().unwrap(), 1);
+            })
+        };
+        assert!(ring.len() <= 1);
+        user.join().unwrap();
     });
 }
 

@@ -1,7 +1,22 @@
 //! Every interleaving of a slab's entry: a reader that pinned it reads what it was promised.
 //!
-//! Weakened by hand and seen to fail here: the fence left out in `pin` or in `retire`; `retire`
-//! that does not look at the bits again after it has moved the generation on.
+//! Weakened by hand, and seen to fail here:
+//! - the fence in `pin` or in `retire`, left out or AcqRel: a reader beside the next use's writer
+//!   (both models of late readers);
+//! - `unpin`: the bit cleared Relaxed: the owner writes beside a read that is not over (all models);
+//! - `retire`: no second look at the bits after the generation has moved; `pin`: the generation looked
+//!   at before the bit is set, or not at all: likewise (both models of late readers);
+//! - `retire`: no first look: a slab that is held changes its generation, and a second reference to it
+//!   is refused (`loom_the_sender_holds_until_the_reader_does`);
+//! - `take`: a store in place of the swap: a bit that nobody clears (`loom_two_late_readers`), in loom's
+//!   eyes at least, see there.
+//!
+//! Weakened and not seen, as another step does the same:
+//! - `pin`: its bit set Relaxed; its generation loaded Relaxed; `retire`: the generation stored Relaxed:
+//!   the two fences order them. Which content a generation has, a reader learns by the lane;
+//! - `pin`: the bit taken back Relaxed: nothing was read under it;
+//! - `is_held` Relaxed, or `take`'s swap Relaxed: either of them acquires what `unpin` released; both at
+//!   once fail (a reader beside the next use's writer).
 #![cfg(penstock_loom)]
 
 use loom::{
@@ -96,6 +111,10 @@ fn loom_the_sender_holds_until_the_reader_does() {
                 "the sender's own bit keeps it"
             );
             seen.store(true, Ordering::Release);
+            assert!(
+                theirs.entry.pin(3, generation),
+                "held, so a second reference is good, whatever the owner tries"
+            );
             theirs.content.with(|content| {
                 // SAFETY: pinned.
                 assert_eq!(unsafe { *content }, 1);

@@ -1,7 +1,18 @@
 //! Every interleaving of a task's ends: exactly one of them happens.
 //!
-//! Weakened by hand and seen to fail here: `start` as a plain store (run although recalled); words
-//! without the task's number (a late worker starts the slot's next task).
+//! Each shift taken apart, a look and then a store, and seen to fail here:
+//! - `start`: run although recalled (all models with a worker that starts);
+//! - `finish`: done although condemned (`loom_a_task_finishes_or_is_condemned`);
+//! - `recall`: recalled although run (the same models as `start`);
+//! - `condemn`: killed although done (`loom_a_running_task_finishes_or_is_condemned`; the longer model
+//!   would need three preemptions for it).
+//!
+//! Words without the task's number: a late worker starts the slot's next task
+//! (`loom_a_late_worker_leaves_the_next_task_alone`).
+//!
+//! Weakened and not seen: every ordering, down to Relaxed. All is decided by the order of one word's own
+//! changes, and nothing is read by its leave: what a task is, and what came of it, goes through the
+//! lanes. Release and Acquire stay, so that a word seen never runs ahead of what its writer did before.
 #![cfg(penstock_loom)]
 
 use loom::{sync::Arc, thread};
@@ -40,6 +51,19 @@ fn loom_a_task_finishes_or_is_condemned() {
         ];
         let (_, state) = ended.into_iter().find(|(happened, _)| *happened).unwrap();
         assert_eq!(slot.state(1), Some(state));
+    });
+}
+
+#[test]
+fn loom_a_running_task_finishes_or_is_condemned() {
+    loom::model(|| {
+        let slot = Arc::new(TaskSlot::default());
+        slot.offer(1);
+        assert!(slot.start(1));
+        let theirs = Arc::clone(&slot);
+        let worker = thread::spawn(move || theirs.finish(1));
+        let condemned = slot.condemn(1);
+        assert_ne!(worker.join().unwrap(), condemned);
     });
 }
 
