@@ -41,7 +41,7 @@ FREE_PYO3 := 0.28.3
 # What to run of the models: two preemptions find nearly every fault, three take minutes each.
 LOOM_MAX_PREEMPTIONS ?= 2
 # Schedules drawn for each model of shuttle, every run others: SHUTTLE_ITERATIONS=100000 for a night.
-SHUTTLE_ITERATIONS ?= 4000
+SHUTTLE_ITERATIONS ?= 8000
 # What pytest is given: PYTEST_ARGS='-k hub' runs a part.
 PYTEST_ARGS ?=
 ARGS ?=

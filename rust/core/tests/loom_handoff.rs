@@ -2,17 +2,27 @@
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
 //!
-//! Weakened by hand, and seen to fail here by a deadlock:
-//! - `gave`: its fence AcqRel; `made_room`: its fence AcqRel;
-//! - `enlist_getter` and the empty test of the ring: both fences AcqRel (one of the two suffices, and
-//!   both stay, as a ring is used without a wait list, too, and a list has no fence of its own);
-//!   `enlist_putter` and the full test: likewise;
+//! Weakened or left out by hand, and seen to fail here by a deadlock:
+//! - the fence in `gave`; the fence in `made_room`;
+//! - the fences in `enlist_getter` and in the ring's empty tests, both of them (one of the two suffices,
+//!   and both stay, as a ring is used without a wait list, too, and a list has no fence of its own:
+//!   `loom_fair`); the fences in `enlist_putter` and in the full test: likewise;
 //! - `leave_getter`, `leave_putter`: the unused wake not passed on;
-//! - `close`: the getters not told;
-//! - `Unfinished::finish`: its fence AcqRel; `Unfinished::enlist`: its fence AcqRel.
+//! - `close`: the getters not told; `enlist`: `armed` not published;
+//! - `Unfinished`: the fence in `finish`, the fence in `enlist`; `finish`: the joiners not told.
 //!
-//! Changed and not seen here, since nothing is lost by it: `notify_one` waking a getter that needs
-//! more than there is. `tests/queues/test_blocking.py` counts the wakes.
+//! Of the ring: `is_full_at` without its look at `head`: a push refused beside room
+//! (`a_getter_that_leaves_with_an_item_passes_the_rest_on`); `pop_many` without its second look at `head`:
+//! it never ends (the same, and `two_takers_and_a_giver_of_two_all_come_home`).
+//!
+//! Left out and not seen:
+//! - the fences in `leave_getter`, `leave_putter` and `close`: the lock of the line, which a wake was given
+//!   under, orders the leave behind the put, and `close` takes it to tell whoever stands; they stay, so
+//!   that the handshake does not hang on where a lock happens to be;
+//! - `remove`: the flags not published: they say too much then, which costs a lock;
+//! - `rejoin`: at the end of the line: unfair, and nothing is lost;
+//! - `notify`: a getter called that needs more than there is; here no other waits for that wake
+//!   (`shuttle_handoff` sees it, `tests/queues/test_blocking.py` counts the wakes).
 #![cfg(penstock_loom)]
 
 mod waiting;

@@ -9,6 +9,7 @@
 //!   none: `two_pushes_at_once_keep_the_order` and the one with two moves;
 //! - `put_in_order`: the refusal not asked for again before the insertion: an item accepted after the
 //!   drain (`what_is_accepted_before_a_close_is_drained`).
+//!
 //! Elsewhere: reserved places not counted, in `loom_move`.
 //!
 //! Left out and not seen, since the look before the insertion finds it, too: `precedes` going on

@@ -3,10 +3,14 @@
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
 //!
 //! Weakened by hand, and seen to fail here by a deadlock:
+//! - the fence in `gave`;
 //! - `leave_getter`: the unused wake not passed on (the losing queue's other getter sleeps on);
 //! - `select` below: the losing queue not left (a later wake there goes to one who is not there);
 //! - `select` below: no second look between enlisting and sleeping;
 //! - `close`: the getters not told.
+//!
+//! Weakened and not seen: the fence in `enlist_getter`: these queues are rings, whose empty test has a fence
+//! of its own (see `loom_handoff`).
 #![cfg(penstock_loom)]
 
 mod waiting;

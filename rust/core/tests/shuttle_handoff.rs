@@ -9,11 +9,11 @@
 //!   `push_reserved`: no getter told; `Unfinished::finish`: no joiner told;
 //! - `notify`: a getter called that needs more than there is;
 //! - `is_full_at`: full by the stamp alone: a push refused beside room;
-//! - while the items move: the gate not waited for (refused as closed), the list set before it is filled
-//!   (more came out than was put).
+//! - while the items move: the gate not waited for (refused as closed), the mark of a retired ring not set
+//!   (fewer than `min` before a close), the list set before it is filled (more came out than was put).
 //!
 //! Broken and not seen: a batch that wakes one getter only (whoever leaves calls the next: it costs time
-//! and no item); `close` without the gate (`loom_move` sees it).
+//! and no item); a retired ring emptied item by item, and `close` without the gate (`loom_move` sees both).
 #![cfg(penstock_shuttle)]
 
 mod history;

@@ -29,7 +29,7 @@ struct Bench {
 
 impl Bench {
     fn new(order: Order) -> Arc<Self> {
-        let bound = one_of(&[Some(1), Some(2), Some(4), None]);
+        let bound = one_of(&[Some(1), Some(2), Some(4), None, None]);
         Arc::new(Self {
             list: List::new(bound, core_order(order)),
             history: History::new(order, bound),
@@ -145,7 +145,7 @@ impl Bench {
     }
 
     fn move_bound(&self) {
-        let bound = one_of(&[Some(1), Some(2), Some(3), None]);
+        let bound = one_of(&[Some(1), Some(3), Some(6), None]);
         let set = || self.list.set_capacity(bound);
         self.history.done(Answer::Bound(bound), set);
     }
@@ -156,7 +156,18 @@ fn givers_and_takers(order: Order, closes_early: bool) {
     let givers: Vec<_> = (1..=3)
         .map(|giver| bench.beside(move |bench| bench.give(giver)))
         .collect();
-    let takers: Vec<_> = (0..2).map(|_| bench.beside(Bench::take_all)).collect();
+    // Late at times, so that there is a backlog to put in order.
+    let late = one_of(&[0, 0, 30]);
+    let takers: Vec<_> = (0..2)
+        .map(|_| {
+            bench.beside(move |bench| {
+                for _ in 0..below(late + 1) {
+                    linger();
+                }
+                bench.take_all();
+            })
+        })
+        .collect();
     for _ in 0..below(4) {
         linger();
         bench.look();
