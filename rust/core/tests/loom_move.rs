@@ -30,7 +30,7 @@ mod waiting;
 
 use loom::{sync::Arc, thread};
 use penstock_core::ring::Refusal;
-use waiting::{Queue, beside, give, model, take_many_from};
+use waiting::{Queue, beside, give, model, sleeper, take_many_from};
 
 fn take_many(queue: &Queue, min: usize) -> Result<Vec<u32>, Refusal> {
     take_many_from(queue, (min, 2), None)
@@ -139,11 +139,14 @@ fn who_sleeps_is_woken_by_the_list() {
 fn who_sleeps_is_woken_by_a_push_beside_the_move() {
     model(|| {
         let queue = queue(2, &[]);
-        let taker = beside(&queue, |queue| take_many(queue, 1));
-        let mover = beside(&queue, move_items);
-        queue.push(1, None).unwrap();
-        assert_eq!(taker.join().unwrap(), Ok(vec![1]));
-        mover.join().unwrap();
+        let me = sleeper(1);
+        queue.enlist_getter(Arc::clone(&me), None);
+        let giver = beside(&queue, |queue| queue.push(1, None).unwrap());
+        move_items(&queue);
+        me.sleep();
+        assert_eq!(queue.pop(Some(&me)), Ok(1));
+        queue.leave_getter(&me);
+        giver.join().unwrap();
     });
 }
 
