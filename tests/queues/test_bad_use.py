@@ -10,6 +10,7 @@ import inspect
 import re
 import warnings
 
+import anyio
 import pytest
 
 from penstock import LifoQueue, PriorityQueue, Queue, select
@@ -334,3 +335,34 @@ def test_never_awaited():
     assert messages == [f"{verb} of queue 'orders' was never awaited" for verb in verbs]
     assert {warning.category for warning in told} == {RuntimeWarning}
     assert (queue.statistics(), full.statistics()) == before
+
+
+async def test_awaited_by_two_tasks_at_once(anyio_backend, parked):
+    queue = Queue(2, name="orders")
+    operation = queue.aget()
+    got = []
+
+    async def first() -> None:
+        got.append(await operation)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        await parked(queue, getters=1)
+        with pytest.raises(RuntimeError, match="being awaited already"):
+            await operation
+        queue.put(1)
+    assert got == [1], "the first one was disturbed"
+
+
+def test_the_end_says_what_instead():
+    queue = Queue(1, name="orders")
+    queue.shutdown()
+    for call in (queue.get, lambda: queue.put(1), lambda: select_blocking(queue)):
+        with pytest.raises(QueueShutDown) as shut_down:
+            call()
+        assert shut_down.value.hint
+
+
+def test_a_stranger_in_a_select_is_named():
+    with pytest.raises(TypeError, match=r"penstock\.Queue"):
+        select(Queue(1), asyncio.Queue())

@@ -551,3 +551,34 @@ def test_a_subinterpreter_is_told(loaded, isolated):
     assert name == "penstock"
     assert complaint == "penstock works in the main interpreter only, and this is subinterpreter 1"
     assert hint.startswith("hint: use a thread of the main interpreter or a process of its own")
+
+
+def test_what_the_parent_began_is_refused_in_the_child():
+    out = run("""
+        import asyncio, os
+        from penstock import Queue, select
+        from penstock.errors import Misuse
+
+        queue, empty, own = Queue(2, name="orders"), Queue(2, name="orders"), Queue(2)
+        queue.put(7)
+        begun = [
+            queue.aget(), queue.aget_many(), queue.apeek(), queue.aput(1), queue.aput_many([1]),
+            queue.areserve(), queue.ajoin(), aiter(queue).__anext__(), empty.aget(),
+            select(own, queue),
+        ]
+        if os.fork() == 0:
+            told = 0
+            for operation in begun:
+                try:
+                    print(asyncio.run(asyncio.wait_for(operation, 1)))
+                except Misuse as misuse:
+                    told += "belongs to process" in str(misuse)
+                except BaseException as error:
+                    print(repr(error))
+            print(told, flush=True)
+            os._exit(0)
+        os.wait()
+        for operation in begun:
+            operation.close()
+    """)
+    assert out == "10\n"

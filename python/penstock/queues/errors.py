@@ -45,6 +45,8 @@ else:
 class QueueShutDown(_ShutDown):
     """The queue was shut down; from Python 3.13 also `queue.ShutDown`, `asyncio.QueueShutDown`."""
 
-    hint: str | None = None
+    hint: str | None = (
+        "make a new queue; who takes until the end iterates, and who puts asks `is_shutdown` first"
+    )
     accepted: int = 0
     """Of a batch: how many of its items went in before the shutdown."""

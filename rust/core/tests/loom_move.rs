@@ -135,7 +135,6 @@ fn who_sleeps_is_woken_by_the_list() {
 }
 
 #[test]
-#[ignore = "a bug of `Store::len`: what moves counts as gone for a moment, and a wake is lost"]
 fn who_sleeps_is_woken_by_a_push_beside_the_move() {
     model(|| {
         let queue = queue(2, &[]);
@@ -151,7 +150,6 @@ fn who_sleeps_is_woken_by_a_push_beside_the_move() {
 }
 
 #[test]
-#[ignore = "a bug of `Store::len` and `Store::is_closed`: a ring that is left looks empty and closed"]
 fn what_moves_is_neither_gone_nor_closed() {
     model(|| {
         let queue = queue(2, &[1]);

@@ -151,19 +151,16 @@ fn a_shutdown_sends_all_home() {
 }
 
 #[test]
-#[ignore = "a bug of `WaitList::notify`: in a fair list it calls one who stands again for a stale figure, without end"]
 fn in_a_fair_queue_all_that_is_put_is_got() {
     explore(|| all_is_got(&fair_room()));
 }
 
 #[test]
-#[ignore = "a bug of `WaitList::notify`: in a fair list it calls one who stands again for a stale figure, without end"]
 fn in_a_fair_queue_nobody_sleeps_on_for_one_who_gave_up() {
     explore(|| some_give_up(&fair_room()));
 }
 
 #[test]
-#[ignore = "a bug of `WaitList::notify`: in a fair list it calls one who stands again for a stale figure, without end"]
 fn in_a_fair_queue_a_shutdown_sends_all_home() {
     explore(|| shut_down(&fair_room()));
 }
@@ -232,7 +229,6 @@ fn places_and_bounds_by_priority() {
 }
 
 #[test]
-#[ignore = "a bug of `WaitList::notify`: in a fair list it calls one who stands again for a stale figure, without end"]
 fn places_and_bounds_of_a_fair_queue() {
     explore(|| {
         let orders = [Order::OldestFirst, Order::NewestFirst, Order::LeastFirst];
@@ -244,7 +240,6 @@ fn places_and_bounds_of_a_fair_queue() {
 }
 
 #[test]
-#[ignore = "a bug of `Store::len` and `Store::is_closed`: a ring that is left looks empty and closed"]
 fn the_items_move_to_a_list_in_between() {
     explore(|| {
         let room = Room::new(one_of(&[Some(1), Some(2), Some(3)]));

@@ -171,7 +171,6 @@ fn closes_in_between_end_it_when_all_are_closed() {
 }
 
 #[test]
-#[ignore = "a bug of `WaitList::notify`: in a fair list it calls one who stands again for a stale figure, without end"]
 fn a_fair_queue_among_them_changes_nothing() {
     explore(|| all_is_selected(&rooms_one_of_them_fair()));
     explore(|| some_give_up(&rooms_one_of_them_fair()));

@@ -321,6 +321,16 @@ impl<T, W: Wake> Handoff<T, W> {
         self.store.popped()
     }
 
+    /// Whether items are set aside for some who wait.
+    pub fn holds_items_back(&self) -> bool {
+        self.getters.is_barred()
+    }
+
+    /// Whether places are reserved, or set aside for some who wait.
+    pub fn holds_places_back(&self) -> bool {
+        self.putters.is_barred() || self.reserved() > 0
+    }
+
     /// Whether a push compares items, which is foreign code.
     #[inline]
     pub fn compares(&self) -> bool {

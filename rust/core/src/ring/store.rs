@@ -30,16 +30,6 @@ enum Kind<T> {
     List(Box<List<T>>),
 }
 
-/// Calls the same method on whichever store holds the items now.
-macro_rules! now {
-    ($self:ident, $store:ident => $call:expr) => {
-        match $self.now() {
-            Now::Ring($store) => $call,
-            Now::List($store) => $call,
-        }
-    };
-}
-
 /// The store that holds the items at this moment.
 enum Now<'a, T> {
     Ring(&'a Ring<T>),
@@ -268,19 +258,45 @@ impl<T> Store<T> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        now!(self, store => store.is_closed())
+        match &self.kind {
+            Kind::List(list) => list.is_closed(),
+            // A ring is closed, too, when its items move.
+            Kind::Ring(ring) => ring.is_closed() && self.moved().is_none_or(List::is_closed),
+        }
+    }
+
+    /// What the ring answers, unless its items began to move meanwhile: then they count as popped
+    /// there, and only the list knows.
+    fn settled(
+        &self,
+        of_ring: impl Fn(&Ring<T>) -> usize,
+        of_list: impl Fn(&List<T>) -> usize,
+    ) -> usize {
+        match self.now() {
+            Now::List(list) => of_list(list),
+            Now::Ring(ring) => {
+                let answer = of_ring(ring);
+                match self.now() {
+                    Now::Ring(_) => answer,
+                    Now::List(list) => of_list(list),
+                }
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        now!(self, store => store.len())
+        self.settled(Ring::len, List::len)
     }
 
     pub(super) fn pushed(&self) -> usize {
-        now!(self, store => store.pushed())
+        match self.now() {
+            Now::Ring(ring) => ring.pushed(),
+            Now::List(list) => list.pushed(),
+        }
     }
 
     pub(super) fn popped(&self) -> usize {
-        now!(self, store => store.popped())
+        self.settled(Ring::popped, List::popped)
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {

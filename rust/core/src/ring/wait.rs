@@ -24,6 +24,8 @@
 //! set aside enlists as if nothing were inside: those for whom it is set aside are called, or about to
 //! look for themselves, and whoever of them leaves calls the next.
 
+use std::iter;
+
 use super::line::Line;
 use crate::sync::{Arc, AtomicBool, AtomicU64, CachePadded, Mutex, MutexGuard, Ordering, lock};
 
@@ -137,25 +139,35 @@ impl<W: Wake> WaitList<W> {
     /// enough together; false if there is none. Passing over one that needs more leaves it in its
     /// place, neither woken nor forgotten.
     pub fn notify(&self, available: usize) -> bool {
-        let mut any = false;
         loop {
-            let (waiter, is_fair) = {
+            // All are called before the first is woken: one that runs and finds nothing stands
+            // again, and would be called for the same figure without end.
+            let (first, others) = {
                 let mut line = lock(&self.line);
-                let waiter = line.call(available);
+                let first = line.call(available);
+                let others: Vec<_> = match &first {
+                    Some(_) if line.is_fair() => iter::from_fn(|| line.call(available)).collect(),
+                    _ => Vec::new(),
+                };
                 self.publish(&line);
-                (waiter, line.is_fair())
+                (first, others)
+            };
+            let Some(first) = first else {
+                return false;
             };
             // Outside the lock: a wake may make a system call or run foreign code.
-            match waiter {
-                None => return any,
-                Some(waiter) if self.wake(&waiter) => any = true,
-                Some(waiter) => {
+            let (mut any, mut all) = (false, true);
+            for waiter in iter::once(first).chain(others) {
+                if self.wake(&waiter) {
+                    any = true;
+                } else {
+                    all = false;
                     self.remove(&waiter);
-                    continue;
                 }
             }
-            if !is_fair {
-                return true;
+            // What is gone needs nothing: the next may be called in its place.
+            if all || (any && !self.is_fair()) {
+                return any;
             }
         }
     }

@@ -108,7 +108,7 @@ impl QueueOperation {
                 Python::attach(|_| Self::wait(slf, value, due))
             }
             WAITING => Python::attach(|py| this.forward(&this.waiting(py)?, value)),
-            _ => Err(used_up()),
+            _ => Err(this.used_up()),
         }
     }
 
@@ -126,7 +126,7 @@ impl QueueOperation {
         waiting
             .as_ref()
             .map(|waiting| waiting.bind(py).clone())
-            .ok_or_else(used_up)
+            .ok_or_else(|| self.used_up())
     }
 
     fn forward(&self, waiting: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
@@ -157,6 +157,28 @@ impl QueueOperation {
         drop(waiting); // Outside the lock: it may run foreign code.
     }
 
+    #[cold]
+    fn used_up(&self) -> PyErr {
+        PyRuntimeError::new_err(format!(
+            "cannot reuse already awaited {} of {}",
+            self.operation.verb(),
+            self.operation.label()
+        ))
+    }
+
+    /// Refuses a second `await` while the first one waits.
+    #[inline]
+    fn check_begin(&self) -> PyResult<()> {
+        if self.state.load(Ordering::Relaxed) == WAITING {
+            return Err(PyRuntimeError::new_err(format!(
+                "{} of {} is being awaited already",
+                self.operation.verb(),
+                self.operation.label()
+            )));
+        }
+        Ok(())
+    }
+
     /// The end of the queue ends an `async for`.
     fn ended(&self, py: Python<'_>, failure: PyErr) -> PyErr {
         if matches!(self.operation.action, Action::Next) && errors::is_closed(py, &failure) {
@@ -166,18 +188,14 @@ impl QueueOperation {
     }
 }
 
-fn used_up() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited queue operation")
-}
-
 #[pymethods]
 impl QueueOperation {
-    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __await__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().check_begin().map(|()| slf)
     }
 
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().check_begin().map(|()| slf)
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -212,7 +230,7 @@ impl QueueOperation {
                     this.ended(py, failure)
                 })
             }
-            _ => Err(used_up()),
+            _ => Err(this.used_up()),
         }
     }
 
@@ -352,8 +370,18 @@ unsafe extern "C" fn am_send(
 /// # Safety
 /// Called by the interpreter only, with a live `QueueOperation`.
 unsafe extern "C" fn am_await(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: attached (a slot), and the object is alive.
-    unsafe { ffi::Py_NewRef(slf) }
+    // SAFETY: attached (a slot); a live object of the slot's type, which has no subclasses.
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Bound::ref_from_ptr(py, &slf).cast_unchecked::<QueueOperation>();
+        match this.get().check_begin() {
+            Ok(()) => ffi::Py_NewRef(slf),
+            Err(failure) => {
+                failure.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    }
 }
 
 /// As [`am_send`], for interpreters that step an awaited object with `next`.

@@ -65,7 +65,8 @@ impl Operation {
         me: Option<&Arc<Waiter>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let queue = self.queue.get();
-        let core = queue.core();
+        // Once more: what was begun before a fork is not to be had behind it.
+        let core = queue.here(py)?;
         let refusal = match &self.action {
             Action::Get | Action::Next => match core.items.pop(me) {
                 Ok(item) => return Ok(Some(item)),

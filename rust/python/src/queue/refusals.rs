@@ -4,7 +4,7 @@
 //! they inherit from asyncio's, and a program of threads need not load asyncio before that.
 
 use penstock_core::ring::Refusal;
-use pyo3::{intern, prelude::*, sync::PyOnceLock};
+use pyo3::{exceptions::PyTypeError, intern, prelude::*, sync::PyOnceLock};
 
 use super::Queue;
 use crate::errors::{Family, error};
@@ -43,9 +43,17 @@ pub(super) fn of_put(py: Python<'_>, queue: &Queue, refusal: Refusal) -> PyErr {
 }
 
 pub(super) fn full(py: Python<'_>, queue: &Queue, timeout: Option<f64>) -> PyErr {
-    let bound = queue.core().items.capacity().unwrap_or(usize::MAX);
+    let items = &queue.core().items;
+    let bound = items.capacity().unwrap_or(usize::MAX);
+    let (there, reason) = if items.holds_places_back() {
+        let reason = ", the other places are reserved or kept for those who wait";
+        (items.len(), reason)
+    } else {
+        (bound, "")
+    };
+    let reason = if there < bound { reason } else { "" };
     let message = format!(
-        "{} is full: {bound} of {bound} items{}",
+        "{} is full: {there} of {bound} items{reason}{}",
         queue.label(),
         after(timeout)
     );
@@ -53,7 +61,20 @@ pub(super) fn full(py: Python<'_>, queue: &Queue, timeout: Option<f64>) -> PyErr
 }
 
 pub(super) fn empty(py: Python<'_>, queue: &Queue, timeout: Option<f64>) -> PyErr {
-    let message = format!("{} is empty{}", queue.label(), after(timeout));
+    let items = &queue.core().items;
+    let there = if items.holds_items_back() {
+        items.len()
+    } else {
+        0
+    };
+    let message = match there {
+        0 => format!("{} is empty{}", queue.label(), after(timeout)),
+        _ => format!(
+            "{} has nothing to spare{}: {there} inside, kept for those who wait",
+            queue.label(),
+            after(timeout)
+        ),
+    };
     build(py, intern!(py, "QueueEmpty"), message)
 }
 
@@ -73,6 +94,13 @@ pub(super) fn shut_down(py: Python<'_>, queue: &Queue) -> PyErr {
         intern!(py, "QueueShutDown"),
         format!("{} is shut down", queue.label()),
     )
+}
+
+pub(super) fn stranger(object: &Bound<'_, PyAny>) -> PyErr {
+    match object.get_type().fully_qualified_name() {
+        Ok(class) => PyTypeError::new_err(format!("select() takes penstock.Queue, not {class}")),
+        Err(failure) => failure,
+    }
 }
 
 pub(super) fn all_empty(py: Python<'_>, labels: &str, timeout: Option<f64>) -> PyErr {

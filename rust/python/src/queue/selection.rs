@@ -53,7 +53,7 @@ impl Selection {
         let mut closed = 0;
         for index in (start..count).chain(0..start) {
             let queue = &self.queues[index];
-            match queue.get().core().items.pop(me) {
+            match queue.get().here(py)?.items.pop(me) {
                 Ok(item) => {
                     let pair = (queue.clone_ref(py), item);
                     return Ok(Some(pair.into_pyobject(py)?.into_any().unbind()));
@@ -102,7 +102,11 @@ fn operation(
     timeout: Option<f64>,
 ) -> PyResult<(Operation, Option<f64>)> {
     let py = queues.py();
-    let queues: Vec<Py<Queue>> = queues.extract()?;
+    let queues = queues.iter().map(|queue| match queue.cast_into::<Queue>() {
+        Ok(queue) => Ok(queue.unbind()),
+        Err(stranger) => Err(refusals::stranger(&stranger.into_inner())),
+    });
+    let queues = queues.collect::<PyResult<Vec<_>>>()?;
     let Some(first) = queues.first() else {
         return Err(refusals::nothing_to_select(py));
     };
