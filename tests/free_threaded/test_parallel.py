@@ -53,8 +53,7 @@ class Onlooker:
             for look in self.looks:
                 look()
             gc.collect(GENERATION)
-            if HAS_LOCK:
-                time.sleep(0.001)  # It looks on; the others are to work.
+            time.sleep(0.001)  # It looks on; the others are to work.
 
 
 @pytest.mark.parametrize("maxsize", [1, 2, 64, 0])

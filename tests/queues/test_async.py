@@ -237,3 +237,54 @@ async def test_eager_tasks(anyio_backend, parked):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gc.collect()
+
+
+async def test_an_operation_is_used_again_only_when_nobody_has_it(anyio_backend):
+    queue = Queue(4)
+    queue.put_many("abcd")
+    kept = queue.aget()
+    assert await kept == "a"
+    others = [queue.aget() for _ in range(3)]
+    assert kept not in others
+    assert len({id(other) for other in others}) == 3
+    assert [await other for other in others] == ["b", "c", "d"]
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+        await kept
+    assert await queue.aput("e") is None
+    assert await queue.aget() == "e"
+
+
+class Thing:
+    """Can be referred to weakly."""
+
+
+async def test_an_operation_that_has_ended_holds_nothing(anyio_backend):
+    queue = Queue(4)
+    item = Thing()
+    for _ in range(3):
+        await queue.aput(item)
+        assert await queue.aget() is item
+    gone, emptied = weakref.ref(item), weakref.ref(queue)
+    del item
+    assert gone() is None
+    del queue
+    assert emptied() is None
+
+
+async def test_an_operation_that_has_ended_may_be_looked_at(anyio_backend):
+    queue = Queue(4)
+    await queue.aput(1)
+    await queue.aget()
+    operation = queue.aget(0)
+    operations = [found for found in gc.get_objects() if type(found) is type(operation)]
+    operation.close()
+    for found in operations:
+        assert repr(found).startswith("<")
+        assert found.__name__
+        assert found.__qualname__
+        if found is not operation and found.__name__ == "ended":
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+                found.send(None)
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+                found.attempt()
+    assert queue.empty()

@@ -67,11 +67,9 @@ def test_the_same_trial_sees_no_loss_where_there_is_none(loop):
         trial.check("here")
 
 
-@pytest.mark.parametrize(
-    "name", ["janus", "culsans", "penstock.queues.janus", "penstock.queues.culsans"]
-)
+@pytest.mark.parametrize("name", ["penstock.queues.janus", "penstock.queues.culsans"])
 def test_queues_with_two_sides(name):
-    library = pytest.importorskip(name) if "." not in name else importlib.import_module(name)
+    library = importlib.import_module(name)
     for loop in NATIVE:
         for trial in trials(loop, type(name, (SidedGetters,), {"library": library})):
             trial.check(f"{name} on {loop}")

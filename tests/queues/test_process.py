@@ -8,10 +8,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from importlib.util import find_spec
 
 import pytest
 
-from tests.loops import LOOPS
+from tests.loops import FREE_THREADED, LOOPS
 
 
 def _backend(name: str) -> str:
@@ -325,6 +326,7 @@ def test_the_interpreter_ends_beside_loops_in_daemon_threads(name):
         """)
 
 
+@pytest.mark.skipif(FREE_THREADED, reason="what dies elsewhere is handed to the thread it is from")
 def test_items_are_released_under_the_interpreters_lock():
     # The debugging allocator ends the process when memory goes back to it without the lock.
     out = run(
@@ -520,6 +522,10 @@ def test_a_thousand_queues_cost_one_descriptor(name):
     """)
 
 
+@pytest.mark.skipif(
+    find_spec("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters") is None,
+    reason="this Python was built without subinterpreters",
+)
 @pytest.mark.parametrize("loaded", ["", "import penstock"])
 @pytest.mark.parametrize("isolated", [True, False])
 def test_a_subinterpreter_is_told(loaded, isolated):

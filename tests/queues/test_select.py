@@ -8,17 +8,13 @@ import random
 
 import anyio
 import pytest
-import uvloop
 
 from penstock import LifoQueue, PriorityQueue, Queue, select
 from penstock.errors import Misuse
 from penstock.queues import QueueEmpty, QueueShutDown, select_blocking
+from tests.loops import LOOPS, NATIVE
 
-natively = pytest.mark.parametrize(
-    "anyio_backend",
-    [("asyncio", {}), ("asyncio", {"loop_factory": uvloop.new_event_loop})],
-    ids=["asyncio", "uvloop"],
-)
+natively = pytest.mark.parametrize("anyio_backend", [LOOPS[name] for name in NATIVE], ids=NATIVE)
 
 
 def waiting(*queues):

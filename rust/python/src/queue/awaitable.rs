@@ -4,14 +4,17 @@
 //! it would wait does it build the coroutine `penstock.queues.waiting.wait`, to which everything
 //! is forwarded from then on.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    cell::UnsafeCell,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use penstock_core::sync::lock;
 use pyo3::{
-    PyTraverseError,
+    Borrowed, PyTraverseError,
     exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopAsyncIteration, PyStopIteration},
     ffi,
     gc::PyVisit,
@@ -21,8 +24,10 @@ use pyo3::{
     types::PyTuple,
 };
 
+pub(super) mod spare;
+
 use super::{
-    budget,
+    HAS_GLOBAL_LOCK, budget,
     operation::{Action, Operation},
 };
 use crate::{errors, hub::Place, waiter::Waiter};
@@ -34,12 +39,15 @@ const DONE: u8 = 2;
 enum Step {
     Suspended(Py<PyAny>),
     Finished(Py<PyAny>),
+    /// Finished, and it was the first step.
+    AtOnce(Py<PyAny>),
 }
 
 /// One asynchronous operation on a queue; awaited once.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct QueueOperation {
-    operation: Operation,
+    /// Taken out by [`spare`] only, from one that has ended at its first step.
+    operation: UnsafeCell<Option<Operation>>,
     timeout: Option<f64>,
     /// Moved by whoever steps the coroutine.
     state: AtomicU8,
@@ -48,6 +56,10 @@ pub(crate) struct QueueOperation {
     /// The waiter of the current or the last sleep: it stands in the list until the wait is over.
     waiter: Mutex<Option<Arc<Waiter>>>,
 }
+
+// SAFETY: `operation` is changed only where a global lock lets one thread at a time run, while the
+// object is DONE and nobody is inside of it (see `spare`).
+unsafe impl Sync for QueueOperation {}
 
 /// Stands for "not now" where every Python object could be an item.
 pub(super) fn not_now(py: Python<'_>) -> &Py<PyAny> {
@@ -68,7 +80,7 @@ fn wait_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 impl QueueOperation {
     pub(super) fn new(operation: Operation, timeout: Option<f64>) -> Self {
         Self {
-            operation,
+            operation: UnsafeCell::new(Some(operation)),
             timeout,
             state: AtomicU8::new(FRESH),
             waiting: Mutex::new(None),
@@ -76,10 +88,29 @@ impl QueueOperation {
         }
     }
 
+    /// What is to be done; `None` for one that has ended and waits for its next use.
+    #[inline]
+    fn operation(&self) -> Option<&Operation> {
+        // SAFETY: whoever changes it does so while nobody is inside (see `spare`).
+        unsafe { (*self.operation.get()).as_ref() }
+    }
+
+    /// What is to be done by one whose first step is over, and which has not ended.
+    fn waiting_operation(&self) -> PyResult<&Operation> {
+        let is_waiting = self.state.load(Ordering::Relaxed) == WAITING;
+        let operation = self.operation().filter(|_| is_waiting);
+        operation.ok_or_else(|| self.used_up())
+    }
+
     /// Whether the caller has the first step. Without a GIL two threads may come for it at once,
     /// and a put that both take goes in twice.
     #[inline]
     fn begins(&self) -> bool {
+        if HAS_GLOBAL_LOCK {
+            let is_fresh = self.state.load(Ordering::Relaxed) == FRESH;
+            self.state.store(DONE, Ordering::Relaxed);
+            return is_fresh;
+        }
         self.state
             .compare_exchange(FRESH, DONE, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
@@ -92,12 +123,15 @@ impl QueueOperation {
         let this = slf.get();
         match this.state.load(Ordering::Relaxed) {
             FRESH if this.begins() => {
-                let due = !budget::is_left() && !this.operation.would_wait();
+                let Some(operation) = this.operation() else {
+                    return Err(this.used_up());
+                };
+                let due = !budget::is_left() && !operation.would_wait();
                 if !due {
-                    match this.operation.attempt(slf.py(), None) {
+                    match operation.attempt(slf.py(), None) {
                         Ok(Some(result)) => {
-                            budget::spend(this.operation.size());
-                            return Ok(Step::Finished(result));
+                            budget::spend(operation.size());
+                            return Ok(Step::AtOnce(result));
                         }
                         Ok(None) => {}
                         Err(failure) => {
@@ -159,11 +193,14 @@ impl QueueOperation {
 
     #[cold]
     fn used_up(&self) -> PyErr {
-        PyRuntimeError::new_err(format!(
-            "cannot reuse already awaited {} of {}",
-            self.operation.verb(),
-            self.operation.label()
-        ))
+        PyRuntimeError::new_err(format!("cannot reuse already awaited {}", self.described()))
+    }
+
+    fn described(&self) -> String {
+        let describe =
+            |operation: &Operation| format!("{} of {}", operation.verb(), operation.label());
+        self.operation()
+            .map_or_else(|| "queue operation".to_owned(), describe)
     }
 
     /// Refuses a second `await` while the first one waits.
@@ -171,9 +208,8 @@ impl QueueOperation {
     fn check_begin(&self) -> PyResult<()> {
         if self.state.load(Ordering::Relaxed) == WAITING {
             return Err(PyRuntimeError::new_err(format!(
-                "{} of {} is being awaited already",
-                self.operation.verb(),
-                self.operation.label()
+                "{} is being awaited already",
+                self.described()
             )));
         }
         Ok(())
@@ -181,7 +217,8 @@ impl QueueOperation {
 
     /// The end of the queue ends an `async for`.
     fn ended(&self, py: Python<'_>, failure: PyErr) -> PyErr {
-        if matches!(self.operation.action, Action::Next) && errors::is_closed(py, &failure) {
+        let iterates = |operation: &Operation| matches!(operation.action, Action::Next);
+        if self.operation().is_some_and(iterates) && errors::is_closed(py, &failure) {
             return PyStopAsyncIteration::new_err(());
         }
         failure
@@ -205,7 +242,9 @@ impl QueueOperation {
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match Self::step(slf, value)? {
             Step::Suspended(yielded) => Ok(yielded),
-            Step::Finished(result) => Err(PyStopIteration::new_err((result,))),
+            Step::Finished(result) | Step::AtOnce(result) => {
+                Err(PyStopIteration::new_err((result,)))
+            }
         }
     }
 
@@ -246,9 +285,10 @@ impl QueueOperation {
     /// Tries once more, after a turn of the loop: the result, or `NOT_NOW`.
     fn attempt(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let me = lock(&self.waiter).clone();
-        match self.operation.attempt(py, me.as_ref())? {
+        let operation = self.waiting_operation()?;
+        match operation.attempt(py, me.as_ref())? {
             Some(result) => {
-                budget::spend(self.operation.size());
+                budget::spend(operation.size());
                 Ok(result)
             }
             None => Ok(not_now(py).clone_ref(py)),
@@ -258,17 +298,18 @@ impl QueueOperation {
     /// Puts `place` to the list, where the place of the sleep before stands if there was one, and
     /// tries once more: the result, or `NOT_NOW`: sleep there.
     fn enlist(&self, py: Python<'_>, place: &Place) -> PyResult<Py<PyAny>> {
-        let waiter = Waiter::task(place.slot(), self.operation.need());
+        let operation = self.waiting_operation()?;
+        let waiter = Waiter::task(place.slot(), operation.need());
         let previous = lock(&self.waiter).replace(Arc::clone(&waiter));
-        self.operation.enlist(waiter, previous.as_ref());
+        operation.enlist(waiter, previous.as_ref());
         self.attempt(py)
     }
 
     /// On every way out of the wait.
     fn leave(&self) {
         let waiter = lock(&self.waiter).take();
-        if let Some(waiter) = waiter {
-            self.operation.leave(&waiter);
+        if let (Some(waiter), Some(operation)) = (waiter, self.operation()) {
+            operation.leave(&waiter);
         }
     }
 
@@ -279,29 +320,30 @@ impl QueueOperation {
     }
 
     /// The error to raise when the time is up.
-    fn expired(&self, py: Python<'_>) -> Py<PyAny> {
-        self.operation
-            .expired(py, self.timeout)
-            .into_value(py)
-            .into_any()
+    fn expired(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let failure = self.waiting_operation()?.expired(py, self.timeout);
+        Ok(failure.into_value(py).into_any())
     }
 
     fn __repr__(&self) -> String {
-        format!("<{} of {}>", self.operation.verb(), self.operation.label())
+        format!("<{}>", self.described())
     }
 
     #[getter(__name__)]
     fn name(&self) -> &'static str {
-        self.operation.verb()
+        self.operation().map_or("ended", Operation::verb)
     }
 
     #[getter(__qualname__)]
     fn qualified_name(&self) -> String {
-        self.operation.qualified_name()
+        self.operation()
+            .map_or_else(|| "ended".to_owned(), Operation::qualified_name)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.operation.traverse(&visit)?;
+        if let Some(operation) = self.operation() {
+            operation.traverse(&visit)?;
+        }
         match self.waiting.try_lock() {
             Ok(waiting) => visit.call(&*waiting),
             Err(_) => Ok(()),
@@ -319,11 +361,7 @@ impl Drop for QueueOperation {
             return;
         }
         Python::attach(|py| {
-            let message = format!(
-                "{} of {} was never awaited\0",
-                self.operation.verb(),
-                self.operation.label().replace('\0', "")
-            );
+            let message = format!("{} was never awaited\0", self.described().replace('\0', ""));
             let category = py.get_type::<PyRuntimeWarning>();
             let text = std::ffi::CStr::from_bytes_with_nul(message.as_bytes()).unwrap_or(c"");
             if let Err(failure) = PyErr::warn(py, &category, text, 1) {
@@ -354,6 +392,12 @@ unsafe extern "C" fn am_send(
     };
     let (answer, object) = match QueueOperation::step(&slf, &value) {
         Ok(Step::Finished(object)) => (ffi::PySendResult::PYGEN_RETURN, object.into_ptr()),
+        Ok(Step::AtOnce(object)) => {
+            spare::keep(slf);
+            // SAFETY: the interpreter's place for the answer.
+            unsafe { *result = object.into_ptr() };
+            return ffi::PySendResult::PYGEN_RETURN;
+        }
         Ok(Step::Suspended(object)) => (ffi::PySendResult::PYGEN_NEXT, object.into_ptr()),
         Err(failure) => {
             failure.restore(slf.py());
@@ -373,7 +417,7 @@ unsafe extern "C" fn am_await(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: attached (a slot); a live object of the slot's type, which has no subclasses.
     unsafe {
         let py = Python::assume_attached();
-        let this = Bound::ref_from_ptr(py, &slf).cast_unchecked::<QueueOperation>();
+        let this = Borrowed::from_ptr(py, slf).cast_unchecked::<QueueOperation>();
         match this.get().check_begin() {
             Ok(()) => ffi::Py_NewRef(slf),
             Err(failure) => {

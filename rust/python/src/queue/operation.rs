@@ -57,6 +57,15 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    /// Lets go of what it holds, at once, wherever this is called from.
+    #[inline]
+    pub(super) fn release(self, py: Python<'_>) {
+        if let Action::Put(item) = self.action {
+            drop(item.into_bound(py));
+        }
+        drop(self.queue.into_bound(py));
+    }
+
     /// Tries once, as `me` if that waits already; `None` if it would have to wait.
     #[inline]
     pub(super) fn attempt(

@@ -12,9 +12,13 @@
 
 use std::sync::OnceLock;
 
-use pyo3::{exceptions::PySystemError, ffi, prelude::*};
+use pyo3::{Borrowed, exceptions::PySystemError, ffi, prelude::*};
 
-use super::{Queue, awaitable::QueueOperation, operation::Action};
+use super::{
+    Queue,
+    awaitable::{QueueOperation, spare},
+    operation::Action,
+};
 
 type Method = ffi::PyCFunctionFastWithKeywords;
 
@@ -46,10 +50,10 @@ impl Call {
     /// # Safety
     /// The call is the interpreter's, of a method of `Queue`.
     #[inline(always)]
-    unsafe fn plain(&self, count: ffi::Py_ssize_t) -> Option<&Bound<'_, Queue>> {
+    unsafe fn plain(&self, count: ffi::Py_ssize_t) -> Option<Borrowed<'_, '_, Queue>> {
         // SAFETY: attached, as the interpreter calls; a method's object is of its class.
         let slf = unsafe {
-            Bound::ref_from_ptr(Python::assume_attached(), &self.slf).cast_unchecked::<Queue>()
+            Borrowed::from_ptr(Python::assume_attached(), self.slf).cast_unchecked::<Queue>()
         };
         let is_plain = self.count == count && self.keywords.is_null();
         (is_plain && slf.get().owner.is_here()).then_some(slf)
@@ -114,9 +118,10 @@ unsafe fn operation(
     // SAFETY: the caller's.
     unsafe {
         if let Some(queue) = call.plain(count) {
-            let operation = QueueOperation::new(Queue::operation(queue, action()), None);
-            match Bound::new(queue.py(), operation) {
-                Ok(operation) => return operation.into_any().into_ptr(),
+            let made = spare::take(queue.py(), Queue::operation(&queue, action()))
+                .or_else(|operation| Bound::new(queue.py(), QueueOperation::new(operation, None)));
+            match made {
+                Ok(made) => return made.into_any().into_ptr(),
                 Err(failure) => {
                     failure.restore(queue.py());
                     return std::ptr::null_mut();
