@@ -15,7 +15,7 @@ import pytest
 APART = ("test_process.py", "test_chaos.py")
 """Processes of their own, which other threads do not reach; and what has its threads already."""
 
-SHARED = {"registry"}
+SHARED = {"registry", "orders", "kind_of_end"}
 """Fixtures whose object would be one for all threads, with figures that the test knows."""
 
 
