@@ -240,16 +240,18 @@ async def test_eager_tasks(anyio_backend, parked):
 
 
 async def test_an_operation_is_used_again_only_when_nobody_has_it(anyio_backend):
-    queue = Queue(4)
-    queue.put_many("abcd")
-    kept = queue.aget()
-    assert await kept == "a"
-    others = [queue.aget() for _ in range(3)]
-    assert kept not in others
-    assert len({id(other) for other in others}) == 3
-    assert [await other for other in others] == ["b", "c", "d"]
-    with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
-        await kept
+    queue = Queue(8)
+    for _ in range(100):  # An operation before which the loop has its turn is not put aside.
+        queue.put_many("xabcd")
+        assert await queue.aget() == "x"
+        kept = queue.aget()
+        assert await kept == "a"
+        others = [queue.aget() for _ in range(3)]
+        assert kept not in others
+        assert len({id(other) for other in others}) == 3
+        assert [await other for other in others] == ["b", "c", "d"]
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+            await kept
     assert await queue.aput("e") is None
     assert await queue.aget() == "e"
 
