@@ -132,7 +132,7 @@ class AsyncQueue(_View[T]):
     """The awaited side, with the names of `asyncio.Queue`; on asyncio, uvloop and trio.
 
     A cancelled `get` has taken nothing, a cancelled `put` has put nothing. A ready one does not
-    yield, except that the loop gets a turn every 256 items or 100 µs.
+    yield, except that the loop gets a turn every 1,024 items or 100 µs.
     """
 
     __slots__ = ()

@@ -8,6 +8,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+pub mod ticks;
+
 const MINUTE: u64 = 60_000_000_000;
 
 /// Unix minus monotonic time. Both words are written by whoever finds them old, and any pair of

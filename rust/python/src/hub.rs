@@ -86,6 +86,11 @@ impl Slot {
         }
     }
 
+    /// Whether the loop was last seen on the calling thread.
+    pub(crate) fn is_here(&self) -> bool {
+        self.line.thread.load(Ordering::Relaxed) == here()
+    }
+
     /// Called where the loop runs. False if it does not run there.
     fn resume(&self, py: Python<'_>) -> bool {
         let Some(target) = lock(&self.target).take() else {

@@ -43,6 +43,14 @@ impl Waiter {
         })
     }
 
+    /// Whether it runs on another thread than the calling one.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        match &self.seat {
+            Seat::Thread(_) => true,
+            Seat::Task(slot) => !slot.is_here(),
+        }
+    }
+
     /// Whether it was woken since the last call; then it is on no list.
     pub(crate) fn take_wake(&self) -> bool {
         self.woken.swap(false, Ordering::AcqRel)

@@ -265,6 +265,16 @@ impl<T, W: Wake> Handoff<T, W> {
         }
     }
 
+    /// Whether a getter that was called and has not come yet is as asked for.
+    pub fn getter_comes(&self, is_it: impl Fn(&W) -> bool) -> bool {
+        self.getters.comes(is_it)
+    }
+
+    /// Whether a putter that was called and has not come yet is as asked for.
+    pub fn putter_comes(&self, is_it: impl Fn(&W) -> bool) -> bool {
+        self.putters.comes(is_it)
+    }
+
     /// Refuses all further pushes and wakes everybody. What is inside can still be popped. Who
     /// enlists after this looks again before it sleeps, and a closed queue never says "not now".
     pub fn close(&self) {

@@ -186,6 +186,11 @@ impl<W: Wake> Line<W> {
         self.is_fair
     }
 
+    /// Those who were called and have not come yet, up to the first who was not.
+    pub(super) fn coming(&self) -> impl Iterator<Item = &Arc<W>> {
+        self.standers.range(..self.called).map(|one| &one.waiter)
+    }
+
     /// How many stand, not called yet.
     pub(super) const fn standing(&self) -> usize {
         self.standing

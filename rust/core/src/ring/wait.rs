@@ -199,6 +199,11 @@ impl<W: Wake> WaitList<W> {
         true
     }
 
+    /// Whether one of those who were called first and have not come yet is as asked for.
+    pub fn comes(&self, is_it: impl Fn(&W) -> bool) -> bool {
+        lock(&self.line).coming().any(|waiter| is_it(waiter))
+    }
+
     /// How many stand in the line now, not called yet.
     pub fn len(&self) -> usize {
         lock(&self.line).standing()

@@ -27,7 +27,7 @@ use pyo3::{
 pub(super) mod spare;
 
 use super::{
-    HAS_GLOBAL_LOCK, budget,
+    HAS_GLOBAL_LOCK, budget, lull,
     operation::{Action, Operation},
 };
 use crate::{errors, hub::Place, waiter::Waiter};
@@ -126,13 +126,14 @@ impl QueueOperation {
                 let Some(operation) = this.operation() else {
                     return Err(this.used_up());
                 };
-                let due = !budget::is_left() && !operation.would_wait();
+                let due = !budget::spend() && !operation.would_wait();
                 if !due {
-                    match operation.attempt(slf.py(), None) {
-                        Ok(Some(result)) => {
-                            budget::spend(operation.size());
-                            return Ok(Step::AtOnce(result));
-                        }
+                    let mut outcome = operation.attempt(slf.py(), None);
+                    if HAS_GLOBAL_LOCK && matches!(outcome, Ok(None)) {
+                        outcome = Python::attach(|py| lull::attempt(py, operation));
+                    }
+                    match outcome {
+                        Ok(Some(result)) => return Ok(Step::AtOnce(result)),
                         Ok(None) => {}
                         Err(failure) => {
                             return Python::attach(|py| Err(this.ended(py, failure)));
@@ -287,10 +288,7 @@ impl QueueOperation {
         let me = lock(&self.waiter).clone();
         let operation = self.waiting_operation()?;
         match operation.attempt(py, me.as_ref())? {
-            Some(result) => {
-                budget::spend(operation.size());
-                Ok(result)
-            }
+            Some(result) => Ok(result),
             None => Ok(not_now(py).clone_ref(py)),
         }
     }

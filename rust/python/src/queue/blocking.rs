@@ -8,7 +8,7 @@ use std::{
 use penstock_core::park::{Parked, Parker};
 use pyo3::{exceptions::PyOSError, prelude::*};
 
-use super::operation::Operation;
+use super::{HAS_GLOBAL_LOCK, lull, operation::Operation};
 use crate::{ending, waiter::Waiter};
 
 /// Leaves the list on every way out: success, timeout, Ctrl-C.
@@ -39,6 +39,9 @@ pub(super) fn run(
     let deadline = timeout
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .and_then(|time| Instant::now().checked_add(time));
+    if HAS_GLOBAL_LOCK && let Some(result) = lull::attempt(py, operation)? {
+        return Ok(result);
+    }
     let parker = Parker::current().map_err(|failure| {
         PyOSError::new_err(format!("a waiting main thread needs an eventfd: {failure}"))
     })?;

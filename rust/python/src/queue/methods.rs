@@ -159,7 +159,7 @@ impl Queue {
 
     /// As `put`, for tasks: awaited in asyncio, uvloop or trio.
     ///
-    /// If there is room it does not yield, except that the loop gets a turn every 256 items or 100 µs.
+    /// If there is room it does not yield, except that the loop gets a turn every 1,024 items or 100 µs.
     /// Cancelled, it has not put the item. Raises as `put` does, and Misuse outside of a loop.
     #[pyo3(signature = (item, timeout = None))]
     fn aput(
@@ -173,7 +173,7 @@ impl Queue {
     /// As `get`, for tasks: awaited in asyncio, uvloop or trio.
     ///
     /// If an item is there it does not yield, except that the loop gets a turn, in which a cancel is
-    /// seen, every 256 items or 100 µs. Cancelled, it has not taken an item; one that came in the same
+    /// seen, every 1,024 items or 100 µs. Cancelled, it has not taken an item; one that came in the same
     /// tick stays in the queue or goes to the next getter. Raises as `get` does, and Misuse outside of a
     /// loop.
     #[pyo3(signature = (timeout = None))]

@@ -10,6 +10,7 @@ mod awaitable;
 mod blocking;
 mod budget;
 mod items;
+mod lull;
 mod methods;
 mod operation;
 mod orders;
@@ -29,6 +30,7 @@ use pyo3::{ffi, prelude::*};
 use crate::waiter::Waiter;
 pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
+use lull::Lulls;
 use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};
 pub(crate) use reservation::Reservation;
@@ -48,6 +50,7 @@ const TURNS: Turns = if HAS_GLOBAL_LOCK {
 struct Core {
     items: Handoff<Py<PyAny>, Waiter>,
     done: Unfinished<Waiter>,
+    lulls: Lulls,
 }
 
 impl Core {
@@ -113,6 +116,7 @@ impl Queue {
             // SAFETY: with a global lock operations exclude each other (module head).
             items: unsafe { items.in_turns(TURNS) },
             done: Unfinished::default(),
+            lulls: Lulls::default(),
         };
         Ok(Self {
             core: ManuallyDrop::new(Box::new(core)),

@@ -51,6 +51,22 @@ pub(super) enum Action {
     Select(Box<Selection>),
 }
 
+/// Who waits for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Getters,
+    Putters,
+}
+
+impl Side {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Getters => Self::Putters,
+            Self::Putters => Self::Getters,
+        }
+    }
+}
+
 pub(super) struct Operation {
     pub(super) queue: Py<Queue>,
     pub(super) action: Action,
@@ -163,15 +179,6 @@ impl Operation {
         }
     }
 
-    /// How many items a success moved, for the budget of the loop's turn.
-    pub(super) fn size(&self) -> usize {
-        match &self.action {
-            Action::GetMany { max, .. } => *max,
-            Action::PutMany(batch) => batch.size,
-            _ => 1,
-        }
-    }
-
     /// Whether an attempt would most likely be refused for now.
     pub(super) fn would_wait(&self) -> bool {
         let core = self.queue.get().core();
@@ -182,6 +189,17 @@ impl Operation {
                 core.items.is_full() && !core.items.is_closed()
             }
             _ => core.items.len() < self.need() && !core.items.is_closed(),
+        }
+    }
+
+    /// Which side of its queue it is on; `None` if that is no single one.
+    pub(super) fn side(&self) -> Option<Side> {
+        match &self.action {
+            Action::Get | Action::Next | Action::GetMany { .. } | Action::Peek => {
+                Some(Side::Getters)
+            }
+            Action::Put(_) | Action::PutMany(_) | Action::Reserve => Some(Side::Putters),
+            Action::Join | Action::Select(_) => None,
         }
     }
 

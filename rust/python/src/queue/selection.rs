@@ -133,7 +133,7 @@ fn operation(
 /// nothing, whoever wins and however the wait ends; cancelled, it has taken nothing. Of several
 /// queues that have items one is chosen at random, so none is starved. A queue that is shut down and
 /// drained is passed over while others are not. As with `aget` it does not yield if an item is there,
-/// except for the loop's turn every 256 items or 100 µs. The cost grows with the number of queues: a
+/// except for the loop's turn every 1,024 items or 100 µs. The cost grows with the number of queues: a
 /// wait stands in each one's list.
 ///
 /// Raises QueueEmpty when the time is up, QueueShutDown when all queues are shut down and drained,
