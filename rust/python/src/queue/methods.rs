@@ -37,7 +37,7 @@ impl Queue {
 impl Queue {
     #[new]
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
-    fn new(py: Python<'_>, maxsize: isize, name: Option<String>, fair: bool) -> PyResult<Self> {
+    fn new(py: Python<'_>, maxsize: i128, name: Option<String>, fair: bool) -> PyResult<Self> {
         Self::with(py, maxsize, name, |capacity| match fair {
             true => Handoff::in_order(capacity, Order::OldestFirst, true),
             false => Handoff::new(capacity),
@@ -338,11 +338,9 @@ impl Queue {
     }
 
     #[setter]
-    fn set_maxsize(&self, py: Python<'_>, maxsize: isize) -> PyResult<()> {
+    fn set_maxsize(&self, py: Python<'_>, maxsize: i128) -> PyResult<()> {
         let core = self.here(py)?;
-        let Ok(capacity) = usize::try_from(maxsize) else {
-            return Err(refusals::negative(py, self.name.as_deref(), maxsize));
-        };
+        let capacity = refusals::bound(py, self.name.as_deref(), maxsize)?;
         core.items.set_capacity((capacity > 0).then_some(capacity));
         Ok(())
     }

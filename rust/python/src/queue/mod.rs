@@ -104,13 +104,11 @@ impl Queue {
     /// A queue whose items are kept by what `store` makes of the bound.
     fn with(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         store: impl FnOnce(Option<usize>) -> Handoff<Py<PyAny>, Waiter>,
     ) -> PyResult<Self> {
-        let Ok(capacity) = usize::try_from(maxsize) else {
-            return Err(refusals::negative(py, name.as_deref(), maxsize));
-        };
+        let capacity = refusals::bound(py, name.as_deref(), maxsize)?;
         let items = store((capacity > 0).then_some(capacity));
         let core = Core {
             // SAFETY: with a global lock operations exclude each other (module head).

@@ -25,7 +25,7 @@ impl LifoQueue {
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
@@ -62,7 +62,7 @@ impl PriorityQueue {
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
