@@ -14,8 +14,10 @@ use super::{
     operation::{Action, Batch},
     refusals,
 };
+use crate::ending;
 
 fn collect(items: &Bound<'_, PyAny>) -> PyResult<Action> {
+    ending::outlast();
     let items = items.try_iter()?.map(|item| item.map(Bound::unbind));
     Ok(Action::PutMany(Box::new(Batch::new(
         items.collect::<PyResult<_>>()?,
@@ -267,6 +269,7 @@ impl Queue {
     /// Putters that wait for room are woken. What is put meanwhile by others may stay inside.
     fn clear(&self, py: Python<'_>) -> PyResult<usize> {
         let core = self.here(py)?;
+        ending::outlast();
         let mut dropped = Vec::new();
         core.items.clear(core.items.len(), &mut dropped);
         Self::count_as_done(core, dropped.len());
@@ -314,6 +317,7 @@ impl Queue {
         let core = self.here(py)?;
         core.items.close();
         if immediate {
+            ending::outlast();
             let mut dropped = Vec::new();
             core.items.clear(usize::MAX, &mut dropped);
             Self::count_as_done(core, dropped.len());

@@ -27,7 +27,7 @@ use penstock_core::{
 };
 use pyo3::{ffi, prelude::*};
 
-use crate::waiter::Waiter;
+use crate::{ending, waiter::Waiter};
 pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
 use lull::Lulls;
@@ -218,6 +218,7 @@ impl Drop for Queue {
         // In a forked child a push of another thread may have been half done for ever, and the
         // drain would wait for it: the memory goes with the process.
         if self.owner.is_here() {
+            ending::outlast();
             // SAFETY: dropped once, here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.core) };
         }

@@ -17,8 +17,7 @@ fn build(py: Python<'_>, class: &Bound<'_, pyo3::types::PyString>, message: Stri
             py.import("penstock.queues.errors").map(Bound::unbind)
         })
         .and_then(|module| {
-            // Past `__init__`, which would run Python code: a thread may be here while the
-            // interpreter ends (see `ending`). It is also three times as fast.
+            // Past `__init__`, which would run Python code: three times as fast.
             let class = module.bind(py).getattr(class)?;
             class.call_method1(intern!(py, "__new__"), (&class, message))
         });
