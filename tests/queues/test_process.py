@@ -308,8 +308,10 @@ def test_the_interpreter_ends_beside_daemon_threads(use):
         """)
 
 
-# CPython 3.13 without its lock may hang at its end beside daemon threads that run Python code just
-# then, with no module but `threading` and `sys`: there the loops only wait.
+# CPython 3.13 without its lock may hang by itself at its end, if two daemon threads want the same
+# dictionary's lock just then: who is given it may not go on. So there the loops only wait, and
+# others have looked at whatever they look at: one that imported it, and one that did not, as the
+# first look of somebody else takes the lock.
 BUSY_LOOP = "pass" if FREE_THREADED else "group.start_soon(expire)"
 
 
@@ -333,7 +335,11 @@ def test_the_interpreter_ends_beside_loops_in_daemon_threads(name):
                     except QueueEmpty:
                         pass
 
-            async def main():
+            async def main(seconds):
+                with anyio.move_on_after(seconds):
+                    await wait()
+
+            async def wait():
                 async with anyio.create_task_group() as group:
                     {BUSY_LOOP}
                     group.start_soon(empty.aget)
@@ -341,11 +347,15 @@ def test_the_interpreter_ends_beside_loops_in_daemon_threads(name):
                     group.start_soon(full.aput, 1)
                     group.start_soon(select, empty, other)
 
-            for _ in range(2):
-                thread = threading.Thread(
-                    target=anyio.run, args=(main,), kwargs=backend, daemon=True
-                )
+            def loop(seconds):
+                arguments = dict(target=anyio.run, args=(main, seconds), kwargs=backend)
+                thread = threading.Thread(**arguments, daemon=True)
                 thread.start()
+                return thread
+
+            for _ in range(2):
+                loop(0.01).join()
+            loop(1000), loop(1000)
             while full.statistics().waiting_putters < 2:
                 pass
         """)
