@@ -61,6 +61,7 @@ impl ArenaMap {
         let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         let parameters = [SLABS as u64, UNIT as u64, 0];
         let segment = Segment::create(c"penstock-arena", Content::Arena, length, parameters)?;
+        segment.reserve(0, DATA_OFFSET)?;
         Ok(Self { segment })
     }
 
@@ -369,7 +370,9 @@ impl Books {
     fn populate(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
         for (unit, units) in self.runs(unit, units, false) {
             let offset = DATA_OFFSET + unit as usize * UNIT;
-            map.segment.populate(offset, units as usize * UNIT)?;
+            map.segment
+                .populate(offset, units as usize * UNIT)
+                .inspect_err(|_| map.segment.punch(offset, units as usize * UNIT))?;
             self.mark(unit, units, true);
         }
         Ok(())

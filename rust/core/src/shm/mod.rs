@@ -12,11 +12,15 @@ mod arena;
 #[cfg(not(penstock_loom))]
 mod buddy;
 pub mod feed;
+#[cfg(not(penstock_loom))]
+mod headroom;
 pub mod lane;
 #[cfg(not(penstock_loom))]
 mod layout;
 #[cfg(not(penstock_loom))]
 mod message;
+#[cfg(not(penstock_loom))]
+mod named;
 #[cfg(not(penstock_loom))]
 mod parcel;
 #[cfg(not(penstock_loom))]
