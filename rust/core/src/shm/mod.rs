@@ -11,6 +11,8 @@
 mod arena;
 #[cfg(not(penstock_loom))]
 mod buddy;
+#[cfg(not(penstock_loom))]
+pub mod door;
 pub mod feed;
 #[cfg(not(penstock_loom))]
 mod headroom;
