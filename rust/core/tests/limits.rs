@@ -122,16 +122,18 @@ fn an_arena_stops_before_the_groups_limit() {
         }
         return;
     }
-    for slab in [16 << 10, 300 << 10, 8 * MIB] {
-        let arena = arena();
+    let arena = arena();
+    // What one round leaves idle is no loss to the next.
+    for slab in [20 << 10, 300 << 10, 8 * MIB, 20 << 10] {
         let (slabs, why) = fill(&arena, slab);
         assert!(why.contains("is limited to 67108864"), "{why}");
         let held = arena.usage().held;
-        assert!(slabs.len() * slab > 40 * MIB, "{held} of slabs of {slab}");
+        assert!(slabs.len() * slab > 35 * MIB, "{held} of slabs of {slab}");
         // Nothing of what was refused is there.
         assert_eq!(arena.usage().resident, held);
     }
-    let arena = arena();
+    drop(arena);
+    let arena = self::arena();
     let too_much = arena.allocate(512 * MIB).err().unwrap().to_string();
     assert!(too_much.contains("536870912 bytes wanted"), "{too_much}");
     assert_eq!(arena.usage().resident, 0);
