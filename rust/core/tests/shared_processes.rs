@@ -216,7 +216,7 @@ fn a_burial_wakes_those_who_sleep() {
             get(&queue);
         });
         wait_until(&queue, "it does not sleep", || getters(&queue) == 1);
-        let mut sleeper = queue.sleeper(Side::Room).unwrap();
+        let mut sleeper = queue.sleeper(Side::Items).unwrap();
         sleeper.arm();
         dying.kill();
         loop {
