@@ -719,7 +719,9 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None, cases: 10_000, ..ProptestConfig::default()
+        })]
 
         #[test]
         fn nonsense_gives_an_answer(
