@@ -27,6 +27,8 @@ mod named;
 mod parcel;
 #[cfg(not(penstock_loom))]
 mod port;
+#[cfg(not(penstock_shuttle))]
+pub mod queue;
 #[cfg(not(penstock_loom))]
 mod segment;
 pub mod slab;
