@@ -33,7 +33,7 @@ mod _native {
         select_blocking,
     };
     #[pymodule_export]
-    use crate::shared::{Arena, Parcel, Port, Slab, die_with};
+    use crate::shared::{Arena, Parcel, Port, Slab, decode_short, die_with, encode_short};
 
     #[pymodule_export]
     use crate::tracing::{

@@ -36,7 +36,7 @@ pub(crate) use selection::{select, select_blocking};
 pub(crate) use shortcuts::install as install_shortcuts;
 
 /// An object's head is four words without a global lock (PEP 703) and two with it.
-const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
+pub(crate) const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
 
 const TURNS: Turns = if HAS_GLOBAL_LOCK {
     Turns::OneByOne
