@@ -7,13 +7,14 @@
 //! belongs to it.
 
 mod awaitable;
+mod awaited;
 mod blocking;
 mod budget;
 mod items;
 mod methods;
 mod operation;
 mod orders;
-mod refusals;
+pub(crate) mod refusals;
 mod reservation;
 mod selection;
 mod shortcuts;
@@ -27,7 +28,7 @@ use penstock_core::{
 use pyo3::{ffi, prelude::*};
 
 use crate::waiter::Waiter;
-pub(crate) use awaitable::{QueueOperation, install_steps};
+pub(crate) use awaitable::{QueueOperation, install_steps, spare};
 pub(crate) use items::QueueItems;
 use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};

@@ -51,7 +51,7 @@ pub(super) enum Action {
     Select(Box<Selection>),
 }
 
-pub(super) struct Operation {
+pub(crate) struct Operation {
     pub(super) queue: Py<Queue>,
     pub(super) action: Action,
 }

@@ -2,8 +2,10 @@
 //! worker.
 
 mod arena;
+mod codes;
 mod parcel;
 mod port;
+mod queue;
 mod short;
 mod slab;
 mod watch;
@@ -11,6 +13,7 @@ mod watch;
 pub(crate) use arena::Arena;
 pub(crate) use parcel::Parcel;
 pub(crate) use port::Port;
+pub(crate) use queue::{Lease, Operation, SharedItems, SharedQueue, install_shortcuts};
 pub(crate) use short::{decode_short, encode_short};
 pub(crate) use slab::Slab;
 pub(crate) use watch::die_with;

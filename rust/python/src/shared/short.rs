@@ -5,7 +5,8 @@
 //! pickle's affair. Flat is where the two cannot be told apart: what a flat container holds has no
 //! identity that anybody could see, so nothing has to be remembered while it is walked.
 //!
-//! A value is a tag and what belongs to it, in the machine's byte order:
+//! A bare string of bytes or characters is its own code, and the record says which of both it is
+//! ([`super::codes`]). Everything else is a tag and what belongs to it, in the machine's byte order:
 //!
 //! ```text
 //! None, False, True    nothing
@@ -29,12 +30,13 @@ use std::{
 
 use pyo3::{ffi, prelude::*, sync::critical_section::with_critical_section, types::PyBytes};
 
+use super::codes;
 use crate::{
     errors::{Family, error},
     queue::HAS_GLOBAL_LOCK,
 };
 
-/// What one value may take, but for the characters of a single string.
+/// What one value may take.
 const ROOM: usize = 1024;
 
 const NONE: u8 = 0;
@@ -59,14 +61,6 @@ impl Room {
     pub(crate) const fn new() -> Self {
         Self([MaybeUninit::uninit(); ROOM])
     }
-}
-
-/// An encoded value, in two parts to be sent one behind the other.
-#[derive(Clone, Copy)]
-pub(crate) struct Encoded<'a> {
-    pub(crate) head: &'a [u8],
-    /// The characters of a long string, where they are.
-    pub(crate) tail: &'a [u8],
 }
 
 struct Writer {
@@ -98,29 +92,16 @@ impl Writer {
         Some(())
     }
 
-    /// A string's tag, length and content; `tail` takes the content of a long one if it may.
+    /// A string's tag, length and content.
     #[inline(always)]
-    fn put_string<'a>(
-        &mut self,
-        tag: u8,
-        long_tag: u8,
-        content: &'a [u8],
-        tail: Option<&mut &'a [u8]>,
-    ) -> Option<()> {
+    fn put_string(&mut self, tag: u8, long_tag: u8, content: &[u8]) -> Option<()> {
         if let Ok(length) = u8::try_from(content.len()) {
             self.put([tag, length])?;
-            return self.put_all(content);
+        } else {
+            self.put([long_tag])?;
+            self.put(u32::try_from(content.len()).ok()?.to_ne_bytes())?;
         }
-        let length = u32::try_from(content.len()).ok()?;
-        self.put([long_tag])?;
-        self.put(length.to_ne_bytes())?;
-        match tail {
-            Some(tail) => {
-                *tail = content;
-                Some(())
-            }
-            None => self.put_all(content),
-        }
+        self.put_all(content)
     }
 }
 
@@ -158,17 +139,19 @@ unsafe fn copy_short(from: &[u8], to: *mut u8) {
     }
 }
 
-/// Encodes `value`, or says that it is not one for the short code.
+/// What `value` is in a record, or that it is not one for the short code.
 ///
-/// `tail` lies in `value` itself, so the answer lives no longer than it.
+/// The bytes lie in `room` or in `value` itself, so they live no longer than either.
 #[inline]
-pub(crate) fn encode<'a>(value: &'a Bound<'_, PyAny>, room: &'a mut Room) -> Option<Encoded<'a>> {
+pub(crate) fn encode<'a>(
+    value: &'a Bound<'_, PyAny>,
+    room: &'a mut Room,
+) -> Option<(u16, &'a [u8])> {
     let begin = room.0.as_mut_ptr().cast::<u8>();
     let mut writer = Writer {
         at: begin,
         left: ROOM,
     };
-    let mut tail: &[u8] = &[];
     let object = value.as_ptr();
     // SAFETY: a live object, borrowed for the call, and attached. No Python code runs below, so
     // what a container refers to stays where it is; without a global lock the section sees to that.
@@ -176,6 +159,11 @@ pub(crate) fn encode<'a>(value: &'a Bound<'_, PyAny>, room: &'a mut Room) -> Opt
         let kind = ffi::Py_TYPE(object);
         if kind == &raw mut ffi::PyDict_Type {
             locked(value, || put_dict(&mut writer, object))?;
+        } else if kind == &raw mut ffi::PyBytes_Type {
+            return Some((codes::RAW, bytes(object)));
+        } else if kind == &raw mut ffi::PyUnicode_Type {
+            let (width, content) = characters(object)?;
+            return Some((codes::text(width), content));
         } else if kind == &raw mut ffi::PyTuple_Type {
             let (count, items) = (ffi::PyTuple_GET_SIZE(object), tuple_items(object));
             put_items(&mut writer, TUPLE, count, |index| *items.add(index))?;
@@ -187,10 +175,10 @@ pub(crate) fn encode<'a>(value: &'a Bound<'_, PyAny>, room: &'a mut Room) -> Opt
                 })
             })?;
         } else {
-            put_scalar(&mut writer, object, Some(&mut tail))?;
+            put_scalar(&mut writer, object)?;
         }
-        let head = slice::from_raw_parts(begin, writer.at.offset_from_unsigned(begin));
-        Some(Encoded { head, tail })
+        let length = writer.at.offset_from_unsigned(begin);
+        Some((codes::SHORT, slice::from_raw_parts(begin, length)))
     }
 }
 
@@ -225,7 +213,7 @@ unsafe fn put_items(
     writer.put([tag, count])?;
     for index in 0..usize::from(count) {
         // SAFETY: the caller's.
-        unsafe { put_scalar(writer, item(index), None)? };
+        unsafe { put_scalar(writer, item(index))? };
     }
     Some(())
 }
@@ -247,26 +235,22 @@ unsafe fn put_dict(writer: &mut Writer, dict: *mut ffi::PyObject) -> Option<()> 
             let (_, key) = characters(key)?;
             writer.put([u8::try_from(key.len()).ok()?])?;
             writer.put_all(key)?;
-            put_scalar(writer, value, None)?;
+            put_scalar(writer, value)?;
         }
     }
     Some(())
 }
 
 /// # Safety
-/// A live object, which outlives what is left in `tail`.
+/// A live object.
 #[inline(always)]
-unsafe fn put_scalar(
-    writer: &mut Writer,
-    object: *mut ffi::PyObject,
-    tail: Option<&mut &[u8]>,
-) -> Option<()> {
+unsafe fn put_scalar(writer: &mut Writer, object: *mut ffi::PyObject) -> Option<()> {
     // SAFETY: the caller's; the casts follow a look at the exact type.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         if kind == &raw mut ffi::PyUnicode_Type {
             let (width, content) = characters(object)?;
-            writer.put_string(TEXT + width, TEXT + LONG + width, content, tail)
+            writer.put_string(TEXT + width, TEXT + LONG + width, content)
         } else if kind == &raw mut ffi::PyLong_Type {
             let mut overflow = 0;
             let number = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
@@ -285,12 +269,21 @@ unsafe fn put_scalar(
         } else if object == ffi::Py_None() {
             writer.put([NONE])
         } else if kind == &raw mut ffi::PyBytes_Type {
-            let from = ffi::PyBytes_AS_STRING(object).cast::<u8>();
-            let content = slice::from_raw_parts(from, ffi::Py_SIZE(object) as usize);
-            writer.put_string(BYTES, LONG_BYTES, content, tail)
+            writer.put_string(BYTES, LONG_BYTES, bytes(object))
         } else {
             None
         }
+    }
+}
+
+/// # Safety
+/// A `bytes`, which outlives the answer.
+#[inline(always)]
+unsafe fn bytes<'a>(object: *mut ffi::PyObject) -> &'a [u8] {
+    // SAFETY: the caller's; its content never changes.
+    unsafe {
+        let from = ffi::PyBytes_AS_STRING(object).cast::<u8>();
+        slice::from_raw_parts(from, ffi::Py_SIZE(object) as usize)
     }
 }
 
@@ -374,9 +367,25 @@ unsafe fn owned(
     unsafe { Bound::from_owned_ptr_or_err(py, object) }.map_err(DecodeError::Raised)
 }
 
-/// The value that `encode` was given, out of both parts one behind the other.
+/// The value that `encode` was given.
 #[inline]
-pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, PyAny>, DecodeError> {
+pub(crate) fn decode<'py>(
+    py: Python<'py>,
+    code: u16,
+    bytes: &[u8],
+) -> Result<Bound<'py, PyAny>, DecodeError> {
+    match code {
+        codes::SHORT => tagged(py, bytes),
+        codes::RAW => Ok(PyBytes::new(py, bytes).into_any()),
+        codes::TEXT_1 => narrow_text(py, bytes),
+        codes::TEXT_2 => text_of_two(py, bytes),
+        codes::TEXT_4 => text_of_four(py, bytes),
+        _ => Err(DecodeError::Nonsense),
+    }
+}
+
+#[inline(always)]
+fn tagged<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, PyAny>, DecodeError> {
     let mut reader = Reader(bytes);
     let value = match bytes.first() {
         Some(&DICT) => dict(py, &mut reader)?,
@@ -469,8 +478,8 @@ fn rarer<'py>(
         BYTES | LONG_BYTES => Ok(PyBytes::new(py, content).into_any()),
         _ => match tag.wrapping_sub(if is_long { TEXT + LONG } else { TEXT }) {
             1 => narrow_text(py, content),
-            2 => wide_text(py, content, |two: &[u8; 2]| u16::from_ne_bytes(*two).into()),
-            4 => wide_text(py, content, |four: &[u8; 4]| u32::from_ne_bytes(*four)),
+            2 => text_of_two(py, content),
+            4 => text_of_four(py, content),
             _ => Err(DecodeError::Nonsense),
         },
     }
@@ -485,6 +494,14 @@ fn narrow_text<'py>(py: Python<'py>, content: &[u8]) -> Result<Bound<'py, PyAny>
         let text = ffi::PyUnicode_FromKindAndData(1, content.as_ptr().cast(), length);
         owned(py, text)
     }
+}
+
+fn text_of_two<'py>(py: Python<'py>, content: &[u8]) -> Result<Bound<'py, PyAny>, DecodeError> {
+    wide_text(py, content, |two: &[u8; 2]| u16::from_ne_bytes(*two).into())
+}
+
+fn text_of_four<'py>(py: Python<'py>, content: &[u8]) -> Result<Bound<'py, PyAny>, DecodeError> {
+    wide_text(py, content, |four: &[u8; 4]| u32::from_ne_bytes(*four))
 }
 
 /// Characters of more than one byte, which may stand at odd addresses.
@@ -611,32 +628,27 @@ fn key<'py>(py: Python<'py>, content: &[u8]) -> Result<Bound<'py, PyAny>, Decode
     Ok(key)
 }
 
-/// The short code of `value`, or None for what it has none for.
+/// What `value` is in a record, its code and its bytes; None if that is pickle's affair.
 #[pyfunction]
 #[pyo3(signature = (value, /))]
-pub(crate) fn encode_short<'py>(
-    value: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyBytes>>> {
+pub(crate) fn encode_short<'py>(value: &Bound<'py, PyAny>) -> Option<(u16, Bound<'py, PyBytes>)> {
     let mut room = Room::new();
-    encode(value, &mut room)
-        .map(|Encoded { head, tail }| {
-            PyBytes::new_with(value.py(), head.len() + tail.len(), |to| {
-                to[..head.len()].copy_from_slice(head);
-                to[head.len()..].copy_from_slice(tail);
-                Ok(())
-            })
-        })
-        .transpose()
+    let (code, bytes) = encode(value, &mut room)?;
+    Some((code, PyBytes::new(value.py(), bytes)))
 }
 
-/// The value that a short code stands for; Misuse if it is none.
+/// The value that a record of that code and those bytes stands for; Misuse if there is none.
 #[pyfunction]
-#[pyo3(signature = (code, /))]
-pub(crate) fn decode_short<'py>(py: Python<'py>, code: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, code).map_err(|failure| match failure {
+#[pyo3(signature = (code, record, /))]
+pub(crate) fn decode_short<'py>(
+    py: Python<'py>,
+    code: u16,
+    record: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    decode(py, code, record).map_err(|failure| match failure {
         DecodeError::Raised(raised) => raised,
         DecodeError::Nonsense => {
-            let message = format!("{} bytes are no short code", code.len());
+            let message = format!("{} bytes of code {code} stand for no value", record.len());
             error(py, Family::Misuse, &message, None)
         }
     })
