@@ -1,4 +1,4 @@
-"""The short code: what it takes comes back exactly, the rest is left to pickle, nonsense is refused."""
+"""The short code: what it takes comes back exactly, the rest is pickle's, nonsense is refused."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def test_a_cut_record_is_refused(value: object):
 
 
 @pytest.mark.parametrize(
-    "code, record", [(5, b"abc"), (6, b"abcde"), (6, b"\x00\x00\x11\x00"), (7, b""), (65535, b"")]
+    ("code", "record"),
+    [(5, b"abc"), (6, b"abcde"), (6, b"\x00\x00\x11\x00"), (7, b""), (65535, b"")],
 )
 def test_characters_that_are_none(code: int, record: bytes):
     with pytest.raises(Misuse, match="stand for no value"):
@@ -162,9 +163,7 @@ def test_the_rest_is_left_to_pickle(value: object):
 def test_a_string_of_any_width_and_length(character: str, length: int):
     for value in (character * length, [character * min(length, 250)], {"key": character * 250}):
         record = encode_short(value)
-        if record is None:
-            assert character in "😀" and not isinstance(value, str)
-            continue
+        assert record is not None
         assert decode_short(*record) == value
 
 

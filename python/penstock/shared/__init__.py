@@ -1,4 +1,4 @@
-"""Hand items, bytes and numpy arrays between processes: bounded, and unharmed by anybody's death."""
+"""Hand items, bytes and arrays between processes: bounded, and unharmed by anybody's death."""
 
 from __future__ import annotations
 

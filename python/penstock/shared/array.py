@@ -73,8 +73,8 @@ class SharedArray(np.ndarray[Any, Any]):
     its own for data that several processes work on in place.
 
     It is an array as any other. Views of it are SharedArrays, results of operations plain arrays.
-    What comes out of a queue is a plain array, too: a read-only view of the same memory, which lives
-    as long as any view of it in any process.
+    What comes out of a queue is a plain array, too: a read-only view of the same memory, which
+    lives as long as any view of it in any process.
 
         with SharedQueue() as queue:
             image = SharedArray.empty((1080, 1920, 3), "u1", queue=queue)
@@ -125,14 +125,14 @@ class SharedArray(np.ndarray[Any, Any]):
             array = cls(lengths, kind, buffer=memory.map)
         else:
             memory = queue._allocate(length)  # noqa: SLF001
-            array = cls(lengths, kind, buffer=memory)
+            array = cls(lengths, kind, buffer=memoryview(memory))
         array._memory = memory
         return array
 
     def __array_finalize__(self, origin: object) -> None:
         # As numpy.memmap does: what shares the memory knows it.
         if isinstance(origin, SharedArray) and np.may_share_memory(self, origin):
-            self._memory = origin._memory
+            self._memory = origin._memory  # noqa: SLF001 - its own class
 
     def __array_wrap__(
         self, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
@@ -144,7 +144,7 @@ class SharedArray(np.ndarray[Any, Any]):
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        if isinstance(found, SharedArray) and found._memory is None:
+        if isinstance(found, SharedArray) and found._memory is None:  # noqa: SLF001 - as above
             return np.asarray(found)
         return found
 

@@ -40,6 +40,11 @@ def _rebuild(
     return kind._attach(descriptor.detach(), name, spin)  # noqa: SLF001
 
 
-def attach(kind: type[SharedQueue[Any]], name: str, spin: float, timeout: float) -> SharedQueue[Any]:
+def attach(
+    kind: type[SharedQueue[Any]], name: str, spin: float, timeout: float
+) -> SharedQueue[Any]:
     """Joins the queue of that name through any process that has it."""
-    raise Misuse(f"there is no shared queue '{name}'", hint="the name is that of a living queue")
+    raise Misuse(
+        f"there is no {kind.__name__} '{name}' to join with spin={spin} after {timeout} s",
+        hint="the name is that of a living queue",
+    )
