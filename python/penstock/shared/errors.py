@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.errors import Conflict, Lost
 
@@ -24,23 +24,11 @@ class Unreadable(Lost):
     lease: Lease[bytes] | None = None
     """To acknowledge the item or give it back, if it was taken under a lease."""
 
-    def __init__(self, message: str = "") -> None:
-        hint = "let the taker import what the item is made of, or put plain data"
-        super().__init__(message, hint=hint)
-
     def __reduce__(self) -> tuple[object, ...]:
-        rebuild, arguments, state = super().__reduce__()
+        rebuild, arguments, _ = super().__reduce__()
         # A lease is this process's own affair.
-        return rebuild, arguments, {**_dict(state), "lease": None}
-
-
-def _dict(state: object) -> dict[str, Any]:
-    return state if isinstance(state, dict) else {}
+        return rebuild, arguments, {**self.__dict__, "lease": None}
 
 
 class LeaseLost(Conflict):
     """A lease was over before its item was acknowledged: another taker has the item, or will."""
-
-    def __init__(self, message: str = "") -> None:
-        hint = "make the lease longer than dealing with an item takes; it may have been done twice"
-        super().__init__(message, hint=hint)

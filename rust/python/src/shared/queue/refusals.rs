@@ -9,7 +9,7 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBytes, PyString},
+    types::{PyBytes, PyDict, PyString},
 };
 
 use super::{
@@ -166,7 +166,8 @@ pub(super) fn of_lease(
         "{}: the lease of {seconds} s is over, and its item is with another taker or on its way there",
         queue.label()
     );
-    shared(py, intern!(py, "LeaseLost"), &message).unwrap_or_else(|failure| failure)
+    let hint = "make the lease longer than dealing with an item takes; it may have been done twice";
+    shared(py, intern!(py, "LeaseLost"), &message, hint).unwrap_or_else(|failure| failure)
 }
 
 /// An item that was taken and can not be rebuilt.
@@ -191,13 +192,15 @@ pub(super) fn unreadable(
     let record = record.unwrap_or_else(|| PyBytes::new(py, b"").unbind());
     let length = record.bind(py).as_bytes().len();
     let label = this.label();
-    let (message, cause) = match cause {
+    let (message, hint, cause) = match cause {
         Cause::NoBytes => (
-            format!("{label}: an item of code {code} was put as an object, not as bytes"),
+            format!("{label}: an item was put as an object (code {code}), not as bytes"),
+            "take objects with get(); put bytes for get_bytes() with put_bytes()",
             None,
         ),
         Cause::Nonsense => (
             format!("{label}: an item of {length} bytes and code {code} stands for no object"),
+            "records of programs in other languages have code 0",
             None,
         ),
         Cause::Raised(raised) => {
@@ -207,11 +210,12 @@ pub(super) fn unreadable(
                 "{label}: an item of {length} bytes cannot be rebuilt here: {kind}: {}",
                 raised.value(py)
             );
-            (message, Some(raised))
+            let hint = "let the taker import what the item is made of, or put plain data";
+            (message, hint, Some(raised))
         }
     };
     let build = || -> PyResult<PyErr> {
-        let failure = shared(py, intern!(py, "Unreadable"), &message)?;
+        let failure = shared(py, intern!(py, "Unreadable"), &message, hint)?;
         let value = failure.value(py);
         value.setattr(intern!(py, "record"), &record)?;
         if let Some(token) = lease {
@@ -225,12 +229,20 @@ pub(super) fn unreadable(
 }
 
 /// An error of `penstock.shared.errors`.
-fn shared(py: Python<'_>, class: &Bound<'_, PyString>, message: &str) -> PyResult<PyErr> {
+fn shared(
+    py: Python<'_>,
+    class: &Bound<'_, PyString>,
+    message: &str,
+    hint: &str,
+) -> PyResult<PyErr> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || {
         py.import("penstock.shared.errors").map(Bound::unbind)
     })?;
-    let value = module.bind(py).getattr(class)?.call1((message,))?;
+    let keywords = PyDict::new(py);
+    keywords.set_item("hint", hint)?;
+    let class = module.bind(py).getattr(class)?;
+    let value = class.call((message,), Some(&keywords))?;
     Ok(PyErr::from_value(value))
 }
 
