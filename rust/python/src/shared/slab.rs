@@ -1,15 +1,15 @@
 //! `Slab`: bytes in an arena, this process's or another one's, as an object with the buffer interface.
 
-use std::{ffi::c_int, ptr::NonNull, sync::Arc};
+use std::{ffi::c_int, ptr::NonNull};
 
-use penstock_core::shm::{OwnedSlab, Pinned};
+use penstock_core::shm::{Pinned, queue::Born};
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*};
 
 enum Hold {
     /// It came from another process, or went through a queue.
     Pinned(Pinned),
     /// It was born here.
-    Owned(Arc<OwnedSlab>),
+    Born(Born),
 }
 
 /// Bytes in shared memory. An array made over it keeps it alive; when the last user goes, the sender
@@ -29,9 +29,9 @@ impl Slab {
     }
 
     /// One that this process may write to.
-    pub(super) fn born(slab: Arc<OwnedSlab>) -> Self {
+    pub(super) fn born(slab: Born) -> Self {
         Self {
-            hold: Hold::Owned(slab),
+            hold: Hold::Born(slab),
             writable: true,
         }
     }
@@ -39,7 +39,7 @@ impl Slab {
     fn content(&self) -> (NonNull<u8>, usize) {
         match &self.hold {
             Hold::Pinned(pinned) => pinned.content(),
-            Hold::Owned(slab) => slab.content(),
+            Hold::Born(slab) => slab.content(),
         }
     }
 }

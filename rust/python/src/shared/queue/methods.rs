@@ -481,8 +481,9 @@ impl SharedQueue {
     }
 
     /// How many items are inside; with others at work, at some moment during the call.
-    fn qsize(&self) -> usize {
-        self.queue.len()
+    fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
+        let length = self.queue.len();
+        length.map_err(|failure| refusals::of(py, self, failure))
     }
 
     /// Whether nothing is inside, at some moment during the call.
@@ -499,8 +500,8 @@ impl SharedQueue {
         Ok(figures.bytes >= settings.max_bytes || settings.max_items.is_some_and(is_reached))
     }
 
-    fn __len__(&self) -> usize {
-        self.qsize()
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.qsize(py)
     }
 
     // `if queue:` asks whether there is one, with the standard library's queues as with this.
@@ -617,7 +618,10 @@ impl SharedQueue {
         } else {
             ""
         };
-        Ok(format!("<{head}, {} items{shut_down}>", this.qsize()))
+        Ok(format!(
+            "<{head}, {} items{shut_down}>",
+            this.qsize(slf.py())?
+        ))
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {

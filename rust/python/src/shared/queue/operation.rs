@@ -132,15 +132,13 @@ impl Operation {
     /// Whether an attempt would most likely be refused for now.
     pub(crate) fn would_wait(&self) -> bool {
         let queue = &self.queue().queue;
-        match self.side() {
-            Side::Items => {
-                queue.len() < self.need()
-                    && queue.is_shutdown() == Shutdown::Open
-                    && !queue.is_closed()
-            }
+        let has_too_few = match (self.side(), self.need()) {
             // Looking whether there is room costs what an attempt does.
-            Side::Room => false,
-        }
+            (Side::Room, _) => false,
+            (Side::Items, 0 | 1) => queue.is_empty(),
+            (Side::Items, need) => queue.len().is_ok_and(|length| length < need),
+        };
+        has_too_few && queue.is_shutdown() == Shutdown::Open && !queue.is_closed()
     }
 
     /// Puts `waiter` to the line, where `previous` stands if there was one; the next thing is another

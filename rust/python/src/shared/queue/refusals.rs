@@ -132,7 +132,7 @@ pub(super) fn too_few(
     let message = format!(
         "{} holds {} of the {min} items asked for{}",
         queue.label(),
-        queue.queue.len(),
+        queue.queue.len().unwrap_or_default(),
         after(timeout)
     );
     build(py, intern!(py, "QueueEmpty"), message)
