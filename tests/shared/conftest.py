@@ -1,4 +1,4 @@
-"""What the tests of queues between processes share: children that end, and waiting without sleeping."""
+"""What the tests of queues between processes share: children that end, waits without sleeping."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
+import anyio
 import anyio.lowlevel
 import pytest
 
 from penstock import SharedQueue
+from tests.loops import LOOPS
 from tests.workers.traces import nothing_left
 
 PATIENCE = 30.0
@@ -65,7 +68,7 @@ def _starter(method: str) -> Iterator[Start]:
     started: list[BaseProcess] = []
 
     def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
-        process = context.Process(target=function, args=arguments, daemon=True)
+        process = context.Process(target=function, args=arguments)
         process.start()
         started.append(process)
         return process
@@ -78,6 +81,7 @@ def _starter(method: str) -> Iterator[Start]:
             process.kill()
         process.join(PATIENCE)
         process.close()
+    started.clear()  # what they were given goes with the test
 
 
 class Thread(threading.Thread):
@@ -118,6 +122,7 @@ def thread() -> Iterator[Callable[..., Thread]]:
     for thread in started:
         thread.join(PATIENCE)
         assert not thread.is_alive(), f"{thread.function} hangs"
+    started.clear()
 
 
 @pytest.fixture
@@ -147,8 +152,16 @@ def _waiting(queue: SharedQueue[Any]) -> tuple[int, int]:
     return figures.waiting_getters, figures.waiting_putters
 
 
+@pytest.fixture(scope="session")
+def others_traces() -> None:
+    """What other libraries make once in a process, and for good."""
+    resource_tracker.ensure_running()
+    for backend, options in LOOPS.values():
+        anyio.run(anyio.lowlevel.checkpoint, backend=backend, backend_options=options)
+
+
 @pytest.fixture
-def clean() -> Iterator[None]:
+def clean(others_traces: None) -> Iterator[None]:
     """Nothing is left of the test: descriptors, threads, children, memory, names."""
     gc.collect()
     with nothing_left():

@@ -153,7 +153,9 @@ def test_what_is_raised_is_what_readers_catch():
             queue.get(timeout=0.001)
     queue.put(1)
     for kind in (QueueFull, Full, standard.Full, asyncio.QueueFull):
-        with pytest.raises(kind, match=r"shared queue 'orders' is full: 1 of 1 items, \d+ of 8388608"):
+        with pytest.raises(
+            kind, match=r"shared queue 'orders' is full: 1 of 1 items, \d+ of 8388608"
+        ):
             queue.put_nowait(2)
     queue.shutdown()
     for kind in (QueueShutDown, Closed, PenstockError):
