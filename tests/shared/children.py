@@ -1,4 +1,4 @@
-"""What children do in the tests of queues between processes; by name, so that spawned ones find it."""
+"""What children do in the tests of shared queues; by name, so that spawned ones find it."""
 
 from __future__ import annotations
 
@@ -82,14 +82,7 @@ def put_by_grandchild(queue: Queue, method: str) -> None:
 def send_arrays(queue: Queue, count: int, size: int, born: bool) -> None:
     for number in range(count):
         if born:
-            while True:
-                try:
-                    array = SharedArray.empty(size, "u1", queue=queue)
-                    break
-                except Exception as full:  # the takers are behind
-                    if type(full).__name__ != "QueueFull":
-                        raise
-                    threading.Event().wait(0.001)
+            array: Any = SharedArray.empty(size, "u1", queue=queue, timeout=None)
         else:
             array = np.empty(size, "u1")
         array.fill(number % 251)
@@ -120,3 +113,10 @@ class Unpicklable:
 
     def __reduce__(self) -> tuple[object, ...]:
         return divmod, (1, 0)
+
+
+def hold(queue: Queue, ready: Queue) -> None:
+    array = queue.get()
+    ready.put("held")
+    threading.Event().wait()
+    del array

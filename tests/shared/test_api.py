@@ -23,7 +23,7 @@ def make(kind: str) -> AnyQueue:
 def outcome(call: Callable[[AnyQueue], object], queue: AnyQueue) -> object:
     try:
         return call(queue)
-    except Exception as error:  # noqa: BLE001 - which one it is, is the outcome
+    except Exception as error:  # which one it is, is the outcome
         return type(error), getattr(error, "accepted", None)
 
 
@@ -91,8 +91,8 @@ SCRIPTS: dict[str, list[Callable[[AnyQueue], object]]] = {
         lambda q: q.put_many([1, 2, 3]),
         lambda q: next(iter(q)),
         lambda q: q.shutdown(),
-        lambda q: list(q),
-        lambda q: list(q),
+        list,
+        list,
     ],
     "arguments": [
         lambda q: q.get(timeout=-1),
@@ -138,7 +138,7 @@ async def test_so_have_the_awaited_ones(anyio_backend, script):
         try:
             result = call(queue)
             return await result if hasattr(result, "__await__") else result
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             return type(error)
 
     local, shared = Awaited(make("local")), Awaited(make("shared"))

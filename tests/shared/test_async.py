@@ -1,4 +1,4 @@
-"""A shared queue in event loops: waiting, cancellation, turns of the loop, threads on the other side."""
+"""A shared queue in event loops: waiting, cancellation, turns of the loop, threads at the other end."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ async def test_threads_and_tasks_on_both_sides(anyio_backend, thread):
 
 async def test_times_that_are_up(anyio_backend):
     queue: SharedQueue[int] = SharedQueue(max_items=2)
-    with pytest.raises(QueueEmpty, match="is empty after 0.001 s"):
+    with pytest.raises(QueueEmpty, match="is empty after"):
         await queue.aget(timeout=0.001)
-    with pytest.raises(QueueEmpty, match="holds 0 of the 2 items asked for after 0.001 s"):
+    with pytest.raises(QueueEmpty, match="holds 0 of the 2 items asked for after"):
         await queue.aget_many(2, min=2, timeout=0.001)
-    with pytest.raises(QueueFull, match="is full: 2 of 2 items.* after 0.001 s") as full:
+    with pytest.raises(QueueFull, match=r"is full: 2 of 2 items.* after 0\.001 s") as full:
         await queue.aput_many(range(5), timeout=0.001)
     assert full.value.accepted == 2
     assert await queue.aget_many() == [0, 1]
@@ -135,7 +135,7 @@ async def test_a_cancelled_getter_has_taken_nothing(anyio_backend, parked):
         queue.put("item")
         group.cancel_scope.cancel()
     assert queue.get_many(min=0) in (["item"], [])
-    # Whether the cancel or the item came first is the loop's affair; nobody is in the line any more.
+    # Whether the cancel or the item came first is the loop's affair; nobody is in the line now.
     await parked(queue)
 
 
@@ -252,7 +252,6 @@ def test_an_operation_that_is_never_awaited_says_so():
     queue: SharedQueue[int] = SharedQueue(name="orders")
     with pytest.warns(RuntimeWarning, match="aget of shared queue 'orders' was never awaited"):
         queue.aget()
-        gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         operation = queue.aget()

@@ -91,13 +91,15 @@ class SharedArray(np.ndarray[Any, Any]):
         dtype: DTypeLike = float,
         *,
         queue: SharedQueue[Any] | None = None,
+        timeout: float | None = 0.0,
     ) -> SharedArray:
         """A new array of that shape and dtype.
 
         With a `queue` it lies in this process's part of the queue's memory, counts against its
         `arena_bytes` until the last view of it in any process is gone, and holds what was there
-        before. Write it, put it, and leave it alone: takers look at the same memory. Raises
-        QueueFull where there is no room now; no time is waited.
+        before. Write it, put it, and leave it alone: takers look at the same memory. Room is
+        waited for up to `timeout` seconds, None for no limit, as `put` waits; then QueueFull is
+        raised.
 
         Without one it has memory of its own, zeroed, which goes when the last process that maps it
         does; forked children inherit it, and `multiprocessing.Process(args=...)` hands it to
@@ -124,7 +126,7 @@ class SharedArray(np.ndarray[Any, Any]):
             memory = _Memory.create(length)
             array = cls(lengths, kind, buffer=memory.map)
         else:
-            memory = queue._allocate(length)  # noqa: SLF001
+            memory = queue._allocate(length, timeout)  # noqa: SLF001
             array = cls(lengths, kind, buffer=memoryview(memory))
         array._memory = memory
         return array

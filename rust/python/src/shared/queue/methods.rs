@@ -10,7 +10,6 @@ use penstock_core::shm::queue::{self as core, Acknowledged, Settings, Shutdown};
 use pyo3::{prelude::*, types::PyType};
 
 use super::{
-    super::Slab,
     SharedQueue, blocking,
     items::SharedItems,
     operation::{Action, Form},
@@ -427,12 +426,14 @@ impl SharedQueue {
     }
 
     /// Writable memory of `length` bytes in this process's arena, as an object with the buffer interface.
-    #[pyo3(signature = (length, /))]
-    fn _allocate(&self, py: Python<'_>, length: usize) -> PyResult<Slab> {
-        match py.detach(|| self.queue.allocate(length)) {
-            Ok(slab) => Ok(Slab::born(slab)),
-            Err(failure) => Err(refusals::of_put(py, self, failure)),
-        }
+    #[pyo3(signature = (length, timeout, /))]
+    fn _allocate(
+        slf: &Bound<'_, Self>,
+        length: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        let timeout = slf.get().timeout(slf.py(), timeout)?;
+        Self::run(slf, "empty", Action::Allocate(length), timeout)
     }
 
     /// Refuses further puts in every process, now and for good; everybody who waits is told.

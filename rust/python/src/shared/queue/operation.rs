@@ -12,7 +12,7 @@ use penstock_core::{
 };
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyList};
 
-use super::{SharedQueue, pack::Pack, refusals};
+use super::{super::Slab, SharedQueue, is_full, pack::Pack, refusals};
 use crate::waiter::Waiter;
 
 /// What a taker gets.
@@ -37,6 +37,8 @@ pub(super) enum Action {
     },
     Put(Mutex<Pack>),
     PutMany(Mutex<Pack>),
+    /// Memory for an array of so many bytes.
+    Allocate(usize),
 }
 
 pub(crate) struct Operation {
@@ -61,7 +63,7 @@ impl Operation {
     pub(super) fn side(&self) -> Side {
         match &self.action {
             Action::Take(_) | Action::Next(_) | Action::TakeMany { .. } => Side::Items,
-            Action::Put(_) | Action::PutMany(_) => Side::Room,
+            Action::Put(_) | Action::PutMany(_) | Action::Allocate(_) => Side::Room,
         }
     }
 
@@ -89,6 +91,14 @@ impl Operation {
                     Err(failure) => Err(self.with_progress(py, failure)),
                 }
             }
+            Action::Allocate(length) => {
+                let queue = queue.get();
+                match py.detach(|| queue.queue.allocate(*length)) {
+                    Ok(born) => Py::new(py, Slab::born(born)).map(|slab| Some(slab.into_any())),
+                    Err(failure) if is_full(&failure) => Ok(None),
+                    Err(failure) => Err(refusals::of(py, queue, failure)),
+                }
+            }
         }
     }
 
@@ -107,7 +117,7 @@ impl Operation {
                 refusals::empty(py, queue, timeout)
             }
             Action::TakeMany { min, .. } => refusals::too_few(py, queue, *min, timeout),
-            Action::Put(_) | Action::PutMany(_) => {
+            Action::Put(_) | Action::PutMany(_) | Action::Allocate(_) => {
                 self.with_progress(py, refusals::full(py, queue, timeout))
             }
         }
