@@ -1,4 +1,4 @@
-"""numpy through shared memory: by reference, read-only at the receiver, alive as long as a view is."""
+"""numpy in shared memory: by reference, read-only at the receiver, alive as long as a view is."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_handing_over_costs_no_memory():
 def test_room_for_an_array_is_waited_for(thread, blocked):
     queue: SharedQueue[Any] = SharedQueue(arena_bytes=LARGE, name="frames")
     first = SharedArray.empty(LARGE, "u1", queue=queue)
-    with pytest.raises(QueueFull, match="'frames' is full: .* after 0.001 s"):
+    with pytest.raises(QueueFull, match=r"'frames' is full: .* after 0\.001 s"):
         SharedArray.empty(1, "u1", queue=queue, timeout=0.001)
     second = thread(lambda: SharedArray.empty(LARGE, "u1", queue=queue, timeout=None))
     blocked(queue, putters=1)

@@ -1,9 +1,8 @@
-"""A shared queue in event loops: waiting, cancellation, turns of the loop, threads at the other end."""
+"""A shared queue in event loops: waits, cancellation, turns of the loop, others at the far end."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import warnings
 from typing import Any
@@ -16,7 +15,9 @@ from penstock import SharedQueue
 from penstock.errors import Closed, Misuse
 from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
 from tests.loops import LOOPS, NATIVE
-from tests.shared.conftest import PATIENCE
+
+from . import children
+from .conftest import PATIENCE, Start, ended
 
 natively = pytest.mark.parametrize("anyio_backend", [LOOPS[name] for name in NATIVE], ids=NATIVE)
 
@@ -113,6 +114,23 @@ async def test_threads_and_tasks_on_both_sides(anyio_backend, thread):
     for taker in takers:
         taken += taker.outcome()
     assert sorted(taken) == [(sender, number) for sender in range(3) for number in range(300)]
+
+
+async def test_a_loop_and_other_processes(anyio_backend, fork: Start):
+    queue: SharedQueue[tuple[int, int]] = SharedQueue(max_items=16)
+    got: list[tuple[int, int]] = []
+
+    async def take() -> None:
+        got.extend([item async for item in queue])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take)
+        group.start_soon(take)
+        senders = [fork(children.put_numbered, queue, sender, 200) for sender in range(2)]
+        for sender in senders:
+            assert await anyio.to_thread.run_sync(ended, sender) == 0
+        queue.shutdown()
+    assert sorted(got) == [(sender, number) for sender in range(2) for number in range(200)]
 
 
 async def test_times_that_are_up(anyio_backend):

@@ -1,4 +1,4 @@
-"""What is put and can not be, what is taken and can not be rebuilt: an error, and the queue goes on."""
+"""What cannot be put, and what cannot be rebuilt: an error each, and the queue goes on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(queue: SharedQueue[Any]) -> None:
 )
 def test_what_cannot_be_pickled_raises_what_pickle_says(item: object):
     queue: SharedQueue[Any] = SharedQueue()
-    with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever it is
+    with pytest.raises(Exception) as expected:  # whatever it is
         pickle.dumps(item, protocol=5)
     for call in (queue.put, queue.put_nowait, queue.aput):
         with pytest.raises(expected.type):

@@ -95,9 +95,7 @@ def test_an_item_whose_time_is_up_comes_again_and_the_late_ack_is_refused():
     again = queue.lease(timeout=PATIENCE)  # another taker's, when the first one's time is up
     assert again.item == "a"
     for call in (late.ack, late.give_back):
-        with pytest.raises(
-            LeaseLost, match="shared queue 'jobs': the lease of 0.05 s is over"
-        ) as lost:
+        with pytest.raises(LeaseLost, match=r"'jobs': the lease of 0\.05 s is over") as lost:
             call()
         assert isinstance(lost.value, Conflict)
         assert "make the lease longer" in (lost.value.hint or "")
