@@ -120,3 +120,21 @@ def hold(queue: Queue, ready: Queue) -> None:
     ready.put("held")
     threading.Event().wait()
     del array
+
+
+def join_and_put(name: str, item: object) -> None:
+    with SharedQueue[Any].attach(name) as queue:
+        queue.put((item, queue.max_bytes, queue.max_items))
+
+
+def echo(queue: Queue, back: Queue) -> None:
+    back.put_many([])
+    for item in queue:
+        back.put(item)
+
+
+def own(name: str, ready: Queue) -> None:
+    """Has a queue of that name until it is shut down."""
+    queue: Queue = SharedQueue(name=name)
+    ready.put("mine")
+    list(queue)

@@ -26,6 +26,11 @@ PATIENCE = 30.0
 """Seconds: a ceiling against hangs."""
 
 
+def named(word: str) -> str:
+    """A name that no other run of the tests on this machine has."""
+    return f"{word}-{os.getpid()}"
+
+
 def until(condition: Callable[[], object]) -> None:
     """Yields the processor until `condition` holds."""
     end = time.monotonic() + PATIENCE
@@ -43,6 +48,13 @@ def ended(process: BaseProcess) -> int | None:
     process.join(PATIENCE)
     assert process.exitcode is not None, f"{process.name} hangs"
     return process.exitcode
+
+
+def stop(process: BaseProcess) -> None:
+    """Stops a child, all of its threads."""
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 @pytest.fixture(params=["fork", "spawn"])

@@ -13,11 +13,15 @@ from penstock import Queue, SharedQueue
 from penstock.errors import Closed, Empty, Full, Misuse, PenstockError
 from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
 
+from .conftest import named
+
 AnyQueue = Any
 
 
 def make(kind: str) -> AnyQueue:
-    return Queue(3, name="q") if kind == "local" else SharedQueue(max_items=3, name="q")
+    return (
+        Queue(3, name=named("q")) if kind == "local" else SharedQueue(max_items=3, name=named("q"))
+    )
 
 
 def outcome(call: Callable[[AnyQueue], object], queue: AnyQueue) -> object:
@@ -147,19 +151,19 @@ async def test_so_have_the_awaited_ones(anyio_backend, script):
 
 
 def test_what_is_raised_is_what_readers_catch():
-    queue: SharedQueue[int] = SharedQueue(max_items=1, name="orders")
+    queue: SharedQueue[int] = SharedQueue(max_items=1, name=named("orders"))
     for kind in (QueueEmpty, Empty, standard.Empty, asyncio.QueueEmpty):
-        with pytest.raises(kind, match=r"shared queue 'orders' is empty after 0.001 s"):
+        with pytest.raises(kind, match=r"shared queue 'orders-[0-9]+' is empty after 0.001 s"):
             queue.get(timeout=0.001)
     queue.put(1)
     for kind in (QueueFull, Full, standard.Full, asyncio.QueueFull):
         with pytest.raises(
-            kind, match=r"shared queue 'orders' is full: 1 of 1 items, \d+ of 8388608"
+            kind, match=r"shared queue 'orders-[0-9]+' is full: 1 of 1 items, \d+ of 8388608"
         ):
             queue.put_nowait(2)
     queue.shutdown()
     for kind in (QueueShutDown, Closed, PenstockError):
-        with pytest.raises(kind, match="shared queue 'orders' is shut down"):
+        with pytest.raises(kind, match=r"shared queue 'orders-[0-9]+' is shut down"):
             queue.put(2)
 
 
@@ -178,23 +182,24 @@ def test_what_is_raised_is_what_readers_catch():
 )
 def test_settings_that_make_no_queue(settings: dict[str, Any], complaint: str):
     with pytest.raises(Misuse, match=complaint) as refused:
-        SharedQueue(name="orders", **settings)
-    assert "shared queue 'orders'" in str(refused.value)
+        SharedQueue(name=named("orders"), **settings)
+    assert f"shared queue '{named('orders')}'" in str(refused.value)
     assert refused.value.hint
 
 
 def test_what_a_queue_says_of_itself():
     queue: SharedQueue[int] = SharedQueue(
-        1 << 16, 5, spin=0.001, arena_bytes=1 << 20, name="orders", ack=True, lease=2.0
+        1 << 16, 5, spin=0.001, arena_bytes=1 << 20, name=named("orders"), ack=True, lease=2.0
     )
-    assert (queue.name, queue.max_bytes, queue.max_items) == ("orders", 1 << 16, 5)
+    assert (queue.name, queue.max_bytes, queue.max_items) == (named("orders"), 1 << 16, 5)
     assert (queue.spin, queue.arena_bytes, queue.ack) == (0.001, 1 << 20, True)
     queue.put(1)
-    assert repr(queue) == "<SharedQueue 'orders', max_bytes 65536, 1 items>"
+    head = f"<SharedQueue '{queue.name}', max_bytes 65536"
+    assert repr(queue) == f"{head}, 1 items>"
     queue.shutdown()
-    assert repr(queue) == "<SharedQueue 'orders', max_bytes 65536, 1 items, shut down>"
+    assert repr(queue) == f"{head}, 1 items, shut down>"
     queue.close()
-    assert repr(queue) == "<SharedQueue 'orders', max_bytes 65536, closed>"
+    assert repr(queue) == f"{head}, closed>"
     assert repr(SharedQueue(1 << 16)) == "<SharedQueue, max_bytes 65536, 0 items>"
 
 

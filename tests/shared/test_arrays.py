@@ -17,7 +17,7 @@ from penstock.errors import Closed, Misuse
 from penstock.queues import QueueFull
 
 from . import children
-from .conftest import PATIENCE, Start, ended
+from .conftest import PATIENCE, Start, ended, named
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -50,13 +50,13 @@ def test_memory_is_used_again_when_the_last_view_goes():
 
 
 def test_who_keeps_views_takes_the_room_of_others():
-    queue: SharedQueue[Any] = SharedQueue(arena_bytes=2 * LARGE, name="frames")
+    queue: SharedQueue[Any] = SharedQueue(arena_bytes=2 * LARGE, name=named("frames"))
     kept = []
     for _ in range(2):
         queue.put(np.ones(LARGE, "u1"))
         kept.append(queue.get())
     message = (
-        r"'frames' is full: 0 items, .*, 2097152 of 2097152 bytes of this process's arrays are out"
+        r"'frames-[0-9]+' is full: 0 items, .*, 2097152 of 2097152 bytes of this process's arrays"
     )
     with pytest.raises(QueueFull, match=message):
         queue.put(np.ones(LARGE, "u1"), timeout=0.001)
@@ -108,9 +108,9 @@ def test_handing_over_costs_no_memory():
 
 
 def test_room_for_an_array_is_waited_for(thread, blocked):
-    queue: SharedQueue[Any] = SharedQueue(arena_bytes=LARGE, name="frames")
+    queue: SharedQueue[Any] = SharedQueue(arena_bytes=LARGE, name=named("frames"))
     first = SharedArray.empty(LARGE, "u1", queue=queue)
-    with pytest.raises(QueueFull, match=r"'frames' is full: .* after 0\.001 s"):
+    with pytest.raises(QueueFull, match=r"'frames-[0-9]+' is full: .* after 0\.001 s"):
         SharedArray.empty(1, "u1", queue=queue, timeout=0.001)
     second = thread(lambda: SharedArray.empty(LARGE, "u1", queue=queue, timeout=None))
     blocked(queue, putters=1)
@@ -221,17 +221,17 @@ def test_it_is_an_array_as_any_other():
 
 @pytest.mark.parametrize("within", [False, True])
 def test_what_cannot_be_shared(within: bool):
-    queue: SharedQueue[Any] | None = SharedQueue(1 << 16, name="frames") if within else None
+    queue: SharedQueue[Any] | None = SharedQueue(1 << 16, name=named("frames")) if within else None
     with pytest.raises(Misuse, match="dtype object refers to Python objects"):
         SharedArray.empty(3, object, queue=queue)
     with pytest.raises(Misuse, match=r"shape \(2, -1\) has a negative length"):
         SharedArray.empty((2, -1), queue=queue)
     if queue is not None:
-        with pytest.raises(Misuse, match="shared queue 'frames': an item of 8388608 bytes"):
+        with pytest.raises(Misuse, match=r"shared queue 'frames-[0-9]+': an item of 8388608 bytes"):
             SharedArray.empty(LARGE, "f8", queue=queue)
         kept = SharedArray.empty(1 << 16, "u1", queue=queue)
         other = SharedArray.empty(1 << 16, "u1", queue=queue)
-        with pytest.raises(QueueFull, match="'frames' is full"):
+        with pytest.raises(QueueFull, match=r"'frames-[0-9]+' is full"):
             SharedArray.empty(1, queue=queue)
         del kept, other
         queue.close()

@@ -17,7 +17,7 @@ from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
 from tests.loops import LOOPS, NATIVE
 
 from . import children
-from .conftest import PATIENCE, Start, ended
+from .conftest import PATIENCE, Start, ended, named
 
 natively = pytest.mark.parametrize("anyio_backend", [LOOPS[name] for name in NATIVE], ids=NATIVE)
 
@@ -227,11 +227,13 @@ async def test_a_shutdown_reaches_all_who_wait(anyio_backend, parked):
 
 
 async def test_a_close_reaches_all_who_wait(anyio_backend, parked):
-    queue: SharedQueue[int] = SharedQueue(name="orders")
+    queue: SharedQueue[int] = SharedQueue(name=named("orders"))
     ends: list[str] = []
 
     async def take() -> None:
-        with pytest.raises(Closed, match="shared queue 'orders' was closed in this process"):
+        with pytest.raises(
+            Closed, match=r"shared queue 'orders-[0-9]+' was closed in this process"
+        ):
             await queue.aget()
         ends.append("taker")
 
@@ -256,9 +258,9 @@ async def test_bytes_and_batches(anyio_backend):
 
 @natively
 async def test_an_operation_is_awaited_once(anyio_backend):
-    queue: SharedQueue[int] = SharedQueue(name="orders")
+    queue: SharedQueue[int] = SharedQueue(name=named("orders"))
     operation = queue.aput({"a": 1})  # type: ignore[arg-type]
-    assert repr(operation) == "<aput of shared queue 'orders'>"
+    assert repr(operation) == f"<aput of shared queue '{queue.name}'>"
     assert (operation.__name__, operation.__qualname__) == ("aput", "SharedQueue.aput")
     await operation
     with pytest.raises(RuntimeError, match="cannot reuse"):
@@ -267,8 +269,10 @@ async def test_an_operation_is_awaited_once(anyio_backend):
 
 
 def test_an_operation_that_is_never_awaited_says_so():
-    queue: SharedQueue[int] = SharedQueue(name="orders")
-    with pytest.warns(RuntimeWarning, match="aget of shared queue 'orders' was never awaited"):
+    queue: SharedQueue[int] = SharedQueue(name=named("orders"))
+    with pytest.warns(
+        RuntimeWarning, match="aget of shared queue 'orders-[0-9]+' was never awaited"
+    ):
         queue.aget()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -278,9 +282,11 @@ def test_an_operation_that_is_never_awaited_says_so():
 
 
 def test_outside_of_a_loop():
-    queue: SharedQueue[int] = SharedQueue(name="orders")
+    queue: SharedQueue[int] = SharedQueue(name=named("orders"))
     operation = queue.aget()
-    with pytest.raises(Misuse, match="aget of shared queue 'orders'>: no event loop runs here"):
+    with pytest.raises(
+        Misuse, match=r"aget of shared queue 'orders-[0-9]+'>: no event loop runs here"
+    ):
         operation.send(None)
 
 

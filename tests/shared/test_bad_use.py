@@ -21,7 +21,7 @@ from penstock.queues import QueueEmpty, QueueShutDown
 from penstock.shared import Unreadable
 
 from . import children
-from .conftest import PATIENCE
+from .conftest import PATIENCE, named
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -88,10 +88,12 @@ def test_an_item_may_use_the_queue_itself():
 
 @pytest.mark.parametrize("size", [(1 << 16) + 1, 1 << 20])
 def test_an_item_larger_than_the_queue(size: int):
-    queue: SharedQueue[Any] = SharedQueue(1 << 16, name="small")
+    queue: SharedQueue[Any] = SharedQueue(1 << 16, name=named("small"))
     items = [b"x" * size, "x" * size, memoryview(b"x" * size), ["x" * size], bytearray(size)]
     for item in items:
-        with pytest.raises(Misuse, match=r"shared queue 'small': an item of \d+ bytes is larger"):
+        with pytest.raises(
+            Misuse, match=r"shared queue 'small-[0-9]+': an item of \d+ bytes is larger"
+        ):
             queue.put(item)
     check(queue)
 
@@ -159,9 +161,11 @@ def test_bytes_as_others_see_them():
 
 @pytest.mark.parametrize("item", ["text", 5, {"a": 1}, [[1]], "x" * 40_000])
 def test_an_object_where_bytes_were_expected(item: object):
-    queue: SharedQueue[Any] = SharedQueue(name="orders")
+    queue: SharedQueue[Any] = SharedQueue(name=named("orders"))
     queue.put_many([item, b"next"])
-    with pytest.raises(Unreadable, match="'orders': an item was put as an object") as failure:
+    with pytest.raises(
+        Unreadable, match=r"'orders-[0-9]+': an item was put as an object"
+    ) as failure:
         queue.get_bytes()
     assert "get()" in (failure.value.hint or "")
     assert len(failure.value.record) > 0
@@ -170,14 +174,14 @@ def test_an_object_where_bytes_were_expected(item: object):
 
 
 def test_an_item_that_cannot_be_rebuilt_says_so_and_the_rest_is_there():
-    queue: SharedQueue[Any] = SharedQueue(name="orders")
+    queue: SharedQueue[Any] = SharedQueue(name=named("orders"))
     queue.put_many(["first", children.Unpicklable(), "last"])
     assert queue.get() == "first"
     with pytest.raises(Unreadable) as failure:
         queue.get()
     error = failure.value
     assert isinstance(error, Lost)
-    assert "shared queue 'orders': an item of" in str(error)
+    assert f"shared queue '{queue.name}': an item of" in str(error)
     assert "cannot be rebuilt here: ZeroDivisionError: " in str(error)
     assert isinstance(error.__cause__, ZeroDivisionError)
     assert error.record == pickle.dumps(children.Unpicklable(), protocol=5)
@@ -216,7 +220,7 @@ async def test_so_it_is_in_loops(anyio_backend):
 
 
 def test_an_error_that_nobody_asked_for_is_not_kept_silent(capsys: pytest.CaptureFixture[str]):
-    queue: SharedQueue[Any] = SharedQueue(name="orders")
+    queue: SharedQueue[Any] = SharedQueue(name=named("orders"))
     queue.put_many([1, children.Unpicklable()])
     assert queue.get_many() == [1]
     seen: list[Any] = []
@@ -230,7 +234,7 @@ def test_an_error_that_nobody_asked_for_is_not_kept_silent(capsys: pytest.Captur
 
 
 def test_after_close():
-    queue: SharedQueue[Any] = SharedQueue(name="orders")
+    queue: SharedQueue[Any] = SharedQueue(name=named("orders"))
     queue.put(1)
     iterator = iter(queue)
     with queue:
@@ -251,7 +255,7 @@ def test_after_close():
     )
     for number, call in enumerate(calls):
         with pytest.raises(
-            Closed, match="shared queue 'orders' was closed in this process"
+            Closed, match=r"shared queue 'orders-[0-9]+' was closed in this process"
         ) as closed:
             call()
         assert not isinstance(closed.value, QueueShutDown), number

@@ -16,13 +16,13 @@ from penstock.queues import QueueEmpty, QueueShutDown
 from penstock.shared import Lease, LeaseLost, Unreadable
 
 from . import children
-from .conftest import PATIENCE, Start, ended
+from .conftest import PATIENCE, Start, ended, named
 
 pytestmark = pytest.mark.usefixtures("clean")
 
 
 def make(lease: float = 600.0, **settings: Any) -> SharedQueue[Any]:
-    return SharedQueue(ack=True, lease=lease, name="jobs", **settings)
+    return SharedQueue(ack=True, lease=lease, name=named("jobs"), **settings)
 
 
 def test_an_item_goes_when_it_is_acknowledged():
@@ -35,7 +35,7 @@ def test_an_item_goes_when_it_is_acknowledged():
     lease.ack()
     assert lease.is_settled
     assert queue.statistics().leased == 0
-    assert repr(lease) == "<Lease of 'a' of shared queue 'jobs', settled>"
+    assert repr(lease) == f"<Lease of 'a' of shared queue '{queue.name}', settled>"
     with queue.lease() as item:
         assert item == {"b": 1}
     with pytest.raises(QueueEmpty):
@@ -84,7 +84,9 @@ def test_a_lease_is_settled_once():
     lease = queue.lease()
     lease.ack()
     for again in (lease.ack, lease.give_back):
-        with pytest.raises(Misuse, match="shared queue 'jobs': this lease was settled before"):
+        with pytest.raises(
+            Misuse, match=r"shared queue 'jobs-[0-9]+': this lease was settled before"
+        ):
             again()
 
 
@@ -95,7 +97,7 @@ def test_an_item_whose_time_is_up_comes_again_and_the_late_ack_is_refused():
     again = queue.lease(timeout=PATIENCE)  # another taker's, when the first one's time is up
     assert again.item == "a"
     for call in (late.ack, late.give_back):
-        with pytest.raises(LeaseLost, match=r"'jobs': the lease of 0\.05 s is over") as lost:
+        with pytest.raises(LeaseLost, match=r"'jobs-[0-9]+': the lease of 0\.05 s is over") as lost:
             call()
         assert isinstance(lost.value, Conflict)
         assert "make the lease longer" in (lost.value.hint or "")
@@ -195,7 +197,7 @@ def _acknowledged(queue: SharedQueue[Any]) -> list[Lease[Any]]:
 
 
 def test_takes_without_a_lease_are_refused_and_the_other_way_round():
-    jobs, plain = make(), SharedQueue[int](name="plain")
+    jobs, plain = make(), SharedQueue[int](name=named("plain"))
     jobs.put(1)
     plain.put(1)
     calls = (
@@ -209,11 +211,13 @@ def test_takes_without_a_lease_are_refused_and_the_other_way_round():
         lambda: iter(jobs),
     )
     for call in calls:
-        with pytest.raises(Misuse, match="'jobs': its items have to be acknowledged") as refused:
+        with pytest.raises(
+            Misuse, match=r"'jobs-[0-9]+': its items have to be acknowledged"
+        ) as refused:
             call()
         assert "queue.lease()" in (refused.value.hint or "")
     for call in (plain.lease, plain.lease_many, plain.alease, plain.alease_many, plain.leases):
-        with pytest.raises(Misuse, match="'plain': nothing is acknowledged here"):
+        with pytest.raises(Misuse, match=r"'plain-[0-9]+': nothing is acknowledged here"):
             call()  # type: ignore[operator]
     assert (len(jobs), len(plain)) == (1, 1)
 

@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 from penstock._native import SharedQueue
-from penstock.errors import Misuse
+from penstock.errors import Lost, Misuse
 
-__all__ = ("attach", "reduce", "spawning")
+__all__ = ("duplicate", "reduce", "spawning")
 
 
 def spawning() -> Any:
@@ -28,10 +28,12 @@ def reduce(queue: SharedQueue[Any]) -> tuple[object, ...]:
     if spawning() is not None:
         arguments = (type(queue), duplicate(queue.fileno()), queue.name, queue.spin)
         return _rebuild, arguments
-    raise Misuse(
-        f"{queue!r} cannot be pickled outside of the start of a process",
-        hint="give it to multiprocessing.Process or a pool's initargs, or SharedQueue.attach(name)",
-    )
+    if queue.name is None:
+        raise Misuse(
+            f"{queue!r} has no name, and is pickled other than for a process that is being started",
+            hint="give it a name, or hand it to multiprocessing.Process or to a pool's initargs",
+        )
+    return _join, (type(queue), queue.name, queue._id, queue.spin)  # noqa: SLF001
 
 
 def _rebuild(
@@ -40,11 +42,12 @@ def _rebuild(
     return kind._attach(descriptor.detach(), name, spin)  # noqa: SLF001
 
 
-def attach(
-    kind: type[SharedQueue[Any]], name: str, spin: float, timeout: float
-) -> SharedQueue[Any]:
-    """Joins the queue of that name through any process that has it."""
-    raise Misuse(
-        f"there is no {kind.__name__} '{name}' to join with spin={spin} after {timeout} s",
-        hint="the name is that of a living queue",
-    )
+def _join(kind: type[SharedQueue[Any]], name: str, number: int, spin: float) -> SharedQueue[Any]:
+    queue = kind.attach(name, spin=spin)
+    if queue._id != number:  # noqa: SLF001
+        queue.close()
+        raise Lost(
+            f"the shared queue '{name}' that was pickled is gone, and another one has its name",
+            hint="let a process have the queue until all who are to join it have",
+        )
+    return queue

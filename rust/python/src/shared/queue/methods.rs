@@ -11,6 +11,7 @@ use pyo3::{prelude::*, types::PyType};
 
 use super::{
     SharedQueue, blocking,
+    doorway::{self, Doorway},
     items::SharedItems,
     operation::{Action, Form},
     pack::Pack,
@@ -138,7 +139,7 @@ fn seconds(py: Python<'_>, name: Option<&str>, what: &str, time: f64) -> PyResul
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (max_bytes = 8 << 20, max_items = None, *, ack = false, lease = 30.0, spin = 0.0, arena_bytes = None, name = None))]
+    #[pyo3(signature = (max_bytes = 8388608, max_items = None, *, ack = false, lease = 30.0, spin = 0.0, arena_bytes = None, name = None))]
     #[expect(clippy::too_many_arguments, reason = "the signature of the class")]
     fn new(
         py: Python<'_>,
@@ -174,26 +175,25 @@ impl SharedQueue {
         let label = super::label(called, settings.max_bytes);
         let queue = core::Queue::create(settings)
             .map_err(|failure| refusals::of_labelled(py, &label, failure))?;
-        Ok(Self::with(queue, name, spin))
+        let doorway = called.map(|name| Doorway::claim(py, name, &queue));
+        Ok(Self::with(queue, doorway.transpose()?, spin))
     }
 
-    /// Joins the queue of that name through any process that has it.
+    /// Joins the queue of that name, through any process that has it.
     ///
-    /// Names are the user's own, and live as long as a process has the queue. `timeout` is how many
-    /// seconds it may take until one answers; `spin` is as for a new queue. Raises Misuse where nobody
-    /// has a queue of that name, where its processes run another version of penstock, and from another
-    /// pid namespace.
+    /// Names are those of one user's processes that see each other's pids, and live as long as one of
+    /// these has the queue. `timeout` is how many seconds it may take until one answers; `spin` is as for a
+    /// new queue. Raises Misuse where nobody has a queue of that name, or one of another version of
+    /// penstock, and Expired where all who have it are stopped. Blocks the calling thread without the
+    /// interpreter.
     #[classmethod]
     #[pyo3(signature = (name, *, spin = 0.0, timeout = 5.0))]
-    fn attach(
-        class: &Bound<'_, PyType>,
-        name: &str,
-        spin: f64,
-        timeout: f64,
-    ) -> PyResult<Py<PyAny>> {
-        let passing = class.py().import("penstock.shared.passing")?;
-        let attached = passing.call_method1("attach", (class, name, spin, timeout))?;
-        Ok(attached.unbind())
+    fn attach(class: &Bound<'_, PyType>, name: &str, spin: f64, timeout: f64) -> PyResult<Self> {
+        let py = class.py();
+        let spin = seconds(py, Some(name), "spin", spin)?;
+        let timeout = seconds(py, Some(name), "timeout", timeout)?;
+        let queue = doorway::fetch(py, name, timeout)?;
+        Ok(Self::with(queue, Some(Doorway::unopened(name)), spin))
     }
 
     /// The queue behind a descriptor, which is taken over.
@@ -216,7 +216,8 @@ impl SharedQueue {
             );
             refusals::of_labelled(py, &label, failure)
         })?;
-        Ok(Self::with(queue, name, spin))
+        let doorway = name.as_deref().map(Doorway::unopened);
+        Ok(Self::with(queue, doorway, spin))
     }
 
     /// Puts `item` in, waiting while the queue is full.
@@ -458,7 +459,10 @@ impl SharedQueue {
     /// is every later call. May be called again. A queue that is dropped, or whose process ends, is left
     /// without that; `with` leaves it at the end of the block.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.queue.close());
+        py.detach(|| {
+            self.doorway.iter().for_each(Doorway::close);
+            self.queue.close();
+        });
     }
 
     /// Whether this process has left the queue.
@@ -511,9 +515,15 @@ impl SharedQueue {
     }
 
     /// The name given, or None.
+    #[getter(name)]
+    fn get_name(&self) -> Option<&str> {
+        self.name()
+    }
+
+    /// What tells this queue from every other one.
     #[getter]
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn _id(&self) -> u128 {
+        self.queue.id()
     }
 
     /// The bound in bytes.
@@ -606,8 +616,7 @@ impl SharedQueue {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let this = slf.get();
         let name = this
-            .name
-            .as_ref()
+            .name()
             .map_or_else(String::new, |name| format!(" '{name}'"));
         let class = slf.get_type().name()?;
         let head = format!("{class}{name}, max_bytes {}", this.max_bytes());

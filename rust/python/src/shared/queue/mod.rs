@@ -5,6 +5,7 @@
 //! lock free. What is copied in large pieces, and every sleep, happens without the interpreter.
 
 mod blocking;
+mod doorway;
 mod items;
 mod lease;
 mod methods;
@@ -26,6 +27,7 @@ use penstock_core::shm::queue::{self as core, Batch, QueueError, Taken};
 use pyo3::prelude::*;
 
 use crate::{queue::QueueOperation, waiter::Waiter};
+use doorway::Doorway;
 pub(crate) use items::SharedItems;
 pub(crate) use lease::Lease;
 pub(crate) use operation::Operation;
@@ -67,7 +69,7 @@ pub(crate) use shortcuts::install as install_shortcuts;
 #[pyclass(frozen, weakref, subclass, generic, module = "penstock")]
 pub(crate) struct SharedQueue {
     queue: Arc<core::Queue<Waiter>>,
-    name: Option<String>,
+    doorway: Option<Doorway>,
     spin: Duration,
     /// What one taker leaves for the next to take into. Busy, or for ever so after a fork, it is done
     /// without.
@@ -94,10 +96,10 @@ impl Place<'_> {
 }
 
 impl SharedQueue {
-    fn with(queue: Arc<core::Queue<Waiter>>, name: Option<String>, spin: Duration) -> Self {
+    fn with(queue: Arc<core::Queue<Waiter>>, doorway: Option<Doorway>, spin: Duration) -> Self {
         Self {
             queue,
-            name,
+            doorway,
             spin,
             batch: Mutex::default(),
             unread: Mutex::default(),
@@ -105,8 +107,23 @@ impl SharedQueue {
         }
     }
 
+    fn name(&self) -> Option<&str> {
+        self.doorway.as_ref().map(Doorway::name)
+    }
+
     fn label(&self) -> String {
-        label(self.name.as_deref(), self.queue.settings().max_bytes)
+        label(self.name(), self.queue.settings().max_bytes)
+    }
+
+    /// The queue, in which this process takes part from now on.
+    #[inline(always)]
+    fn core(&self) -> &core::Queue<Waiter> {
+        if let Some(doorway) = &self.doorway
+            && !doorway.is_open()
+        {
+            doorway.open(&self.queue);
+        }
+        &self.queue
     }
 
     #[inline(always)]
@@ -127,7 +144,7 @@ impl SharedQueue {
         let this = slf.get();
         this.raise_unread()?;
         let mut place = this.place();
-        match this.queue.take(1, usize::MAX, place.batch()) {
+        match this.core().take(1, usize::MAX, place.batch()) {
             Ok(_) => {}
             Err(failure) => return Err(refusals::of_take(slf.py(), this, failure)),
         }
@@ -144,7 +161,7 @@ impl SharedQueue {
         let mut place = this.place();
         let mut items = Vec::new();
         let mut unread = Vec::new();
-        match this.queue.take(max, usize::MAX, place.batch()) {
+        match this.core().take(max, usize::MAX, place.batch()) {
             Ok(count) => items.reserve_exact(count),
             Err(failure) => return Err(refusals::of_take(slf.py(), this, failure)),
         }
