@@ -18,6 +18,10 @@ def put(queue: Queue, *items: object) -> None:
     queue.put_many(items)
 
 
+def describe(queue: Queue) -> None:
+    queue.put((queue.name, queue.max_bytes, queue.max_items, queue.spin, queue.ack))
+
+
 def put_numbered(queue: Queue, sender: int, count: int) -> None:
     for number in range(count):
         queue.put((sender, number))

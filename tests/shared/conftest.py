@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
@@ -81,7 +82,10 @@ def _starter(method: str) -> Iterator[Start]:
 
     def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
         process = context.Process(target=function, args=arguments)
-        process.start()
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of forks beside threads, which is what is tested here.
+            warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+            process.start()
         started.append(process)
         return process
 

@@ -35,9 +35,9 @@ def test_there_and_back(start: Start):
 
 
 def test_what_a_child_is_handed_is_the_same_queue(start: Start):
-    queue: SharedQueue[str] = SharedQueue(1 << 16, 7, name=named("orders"), spin=0.0001)
-    assert ended(start(children.put, queue, "a", "b")) == 0
-    assert queue.get_many() == ["a", "b"]
+    queue: SharedQueue[Any] = SharedQueue(1 << 16, 7, name=named("orders"), spin=0.25)
+    assert ended(start(children.describe, queue)) == 0
+    assert queue.get() == (named("orders"), 1 << 16, 7, 0.25, False)
 
 
 def test_all_come_once_and_each_senders_in_order(start: Start):
