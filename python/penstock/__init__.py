@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .resilience import Retry
     from .saga import Saga, SagaStore
     from .service import Service
+    from .shared import SharedArray, SharedQueue
     from .streams import Stream
     from .workers import WorkerPool
 
@@ -68,6 +69,8 @@ __all__ = (
     "Saga",
     "SagaStore",
     "Service",
+    "SharedArray",
+    "SharedQueue",
     "Stream",
     "WorkerPool",
     "__version__",
@@ -96,6 +99,8 @@ _ROOMS = {
     "Saga": "saga",
     "SagaStore": "saga",
     "Service": "service",
+    "SharedArray": "shared",
+    "SharedQueue": "shared",
     "Stream": "streams",
     "WorkerPool": "workers",
     "metrics": "metrics",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from penstock._native import Port
+from penstock.errors import Misuse
 
 OUT_OF_BAND = 16 << 10
 """Buffers of at least so many bytes travel beside the stream; below, a copy in the stream is
@@ -52,6 +53,31 @@ def dump(value: object) -> Payload:
 
     stream = pickle.dumps(value, protocol=5, buffer_callback=beside)
     return Payload(stream, buffers)
+
+
+def dump_view(view: memoryview) -> Payload:
+    """As `dump`, for a memoryview: what comes out is one of the same format and shape.
+
+    Raises Misuse for one whose bytes do not lie in one piece.
+    """
+    if not view.c_contiguous:
+        raise Misuse(
+            f"a memoryview of shape {view.shape} and strides {view.strides} lies in pieces",
+            hint="put view.tobytes(), or the array itself",
+        )
+    return dump(_View(view))
+
+
+class _View:
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reshape, (pickle.PickleBuffer(self.view), self.view.format, self.view.shape)
+
+
+def _reshape(buffer: Any, form: str, shape: tuple[int, ...]) -> memoryview:
+    return memoryview(buffer).cast("B").cast(form, shape)  # type: ignore[call-overload, no-any-return]
 
 
 def load(stream: Any, buffers: Sequence[Any]) -> Any:

@@ -10,6 +10,7 @@ mod loop_watch;
 mod metrics;
 mod queue;
 mod shared;
+mod shortcut;
 mod tracing;
 mod waiter;
 
@@ -33,7 +34,10 @@ mod _native {
         select_blocking,
     };
     #[pymodule_export]
-    use crate::shared::{Arena, Parcel, Port, Slab, die_with};
+    use crate::shared::{
+        Arena, Lease, Parcel, Port, SharedItems, SharedQueue, Slab, decode_short, die_with,
+        encode_short,
+    };
 
     #[pymodule_export]
     use crate::tracing::{
@@ -54,6 +58,7 @@ mod _native {
         crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
         crate::queue::install_shortcuts(module.py())?;
+        crate::shared::install_shortcuts(module.py())?;
         Ok(())
     }
 }

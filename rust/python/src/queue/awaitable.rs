@@ -24,12 +24,9 @@ use pyo3::{
     types::PyTuple,
 };
 
-pub(super) mod spare;
+pub(crate) mod spare;
 
-use super::{
-    HAS_GLOBAL_LOCK, budget, lull,
-    operation::{Action, Operation},
-};
+use super::{HAS_GLOBAL_LOCK, awaited::Awaited, budget};
 use crate::{ending, errors, hub::Place, waiter::Waiter};
 
 const FRESH: u8 = 0;
@@ -47,7 +44,7 @@ enum Step {
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct QueueOperation {
     /// Taken out by [`spare`] only, from one that has ended at its first step.
-    operation: UnsafeCell<Option<Operation>>,
+    operation: UnsafeCell<Option<Awaited>>,
     timeout: Option<f64>,
     /// Moved by whoever steps the coroutine.
     state: AtomicU8,
@@ -78,9 +75,9 @@ fn wait_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 impl QueueOperation {
-    pub(super) fn new(operation: Operation, timeout: Option<f64>) -> Self {
+    pub(crate) fn new(operation: impl Into<Awaited>, timeout: Option<f64>) -> Self {
         Self {
-            operation: UnsafeCell::new(Some(operation)),
+            operation: UnsafeCell::new(Some(operation.into())),
             timeout,
             state: AtomicU8::new(FRESH),
             waiting: Mutex::new(None),
@@ -90,13 +87,13 @@ impl QueueOperation {
 
     /// What is to be done; `None` for one that has ended and waits for its next use.
     #[inline]
-    fn operation(&self) -> Option<&Operation> {
+    fn operation(&self) -> Option<&Awaited> {
         // SAFETY: whoever changes it does so while nobody is inside (see `spare`).
         unsafe { (*self.operation.get()).as_ref() }
     }
 
     /// What is to be done by one whose first step is over, and which has not ended.
-    fn waiting_operation(&self) -> PyResult<&Operation> {
+    fn waiting_operation(&self) -> PyResult<&Awaited> {
         let is_waiting = self.state.load(Ordering::Relaxed) == WAITING;
         let operation = self.operation().filter(|_| is_waiting);
         operation.ok_or_else(|| self.used_up())
@@ -130,7 +127,7 @@ impl QueueOperation {
                 if !due {
                     let mut outcome = operation.attempt(slf.py(), None);
                     if HAS_GLOBAL_LOCK && matches!(outcome, Ok(None)) {
-                        outcome = Python::attach(|py| lull::attempt(py, operation));
+                        outcome = Python::attach(|py| operation.attempt_behind_lull(py));
                     }
                     match outcome {
                         Ok(Some(result)) => return Ok(Step::AtOnce(result)),
@@ -200,7 +197,7 @@ impl QueueOperation {
 
     fn described(&self) -> String {
         let describe =
-            |operation: &Operation| format!("{} of {}", operation.verb(), operation.label());
+            |operation: &Awaited| format!("{} of {}", operation.verb(), operation.label());
         self.operation()
             .map_or_else(|| "queue operation".to_owned(), describe)
     }
@@ -219,8 +216,7 @@ impl QueueOperation {
 
     /// The end of the queue ends an `async for`.
     fn ended(&self, py: Python<'_>, failure: PyErr) -> PyErr {
-        let iterates = |operation: &Operation| matches!(operation.action, Action::Next);
-        if self.operation().is_some_and(iterates) && errors::is_closed(py, &failure) {
+        if self.operation().is_some_and(Awaited::iterates) && errors::is_closed(py, &failure) {
             return PyStopAsyncIteration::new_err(());
         }
         failure
@@ -300,7 +296,7 @@ impl QueueOperation {
         let operation = self.waiting_operation()?;
         let waiter = Waiter::task(place.slot(), operation.need());
         let previous = lock(&self.waiter).replace(Arc::clone(&waiter));
-        operation.enlist(waiter, previous.as_ref());
+        operation.enlist(py, waiter, previous.as_ref())?;
         self.attempt(py)
     }
 
@@ -330,13 +326,13 @@ impl QueueOperation {
 
     #[getter(__name__)]
     fn name(&self) -> &'static str {
-        self.operation().map_or("ended", Operation::verb)
+        self.operation().map_or("ended", Awaited::verb)
     }
 
     #[getter(__qualname__)]
     fn qualified_name(&self) -> String {
         self.operation()
-            .map_or_else(|| "ended".to_owned(), Operation::qualified_name)
+            .map_or_else(|| "ended".to_owned(), Awaited::qualified_name)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

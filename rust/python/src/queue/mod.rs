@@ -7,6 +7,7 @@
 //! belongs to it.
 
 mod awaitable;
+mod awaited;
 mod blocking;
 mod budget;
 mod items;
@@ -14,7 +15,7 @@ mod lull;
 mod methods;
 mod operation;
 mod orders;
-mod refusals;
+pub(crate) mod refusals;
 mod reservation;
 mod selection;
 mod shortcuts;
@@ -28,7 +29,7 @@ use penstock_core::{
 use pyo3::{ffi, prelude::*};
 
 use crate::{ending, waiter::Waiter};
-pub(crate) use awaitable::{QueueOperation, install_steps};
+pub(crate) use awaitable::{QueueOperation, install_steps, spare};
 pub(crate) use items::QueueItems;
 use lull::Lulls;
 use operation::{Action, Operation};
@@ -38,7 +39,7 @@ pub(crate) use selection::{select, select_blocking};
 pub(crate) use shortcuts::install as install_shortcuts;
 
 /// An object's head is four words without a global lock (PEP 703) and two with it.
-const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
+pub(crate) const HAS_GLOBAL_LOCK: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
 
 const TURNS: Turns = if HAS_GLOBAL_LOCK {
     Turns::OneByOne

@@ -68,7 +68,7 @@ impl Side {
     }
 }
 
-pub(super) struct Operation {
+pub(crate) struct Operation {
     pub(super) queue: Py<Queue>,
     pub(super) action: Action,
 }

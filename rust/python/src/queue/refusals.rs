@@ -11,7 +11,11 @@ use crate::errors::{Family, error};
 
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
-fn build(py: Python<'_>, class: &Bound<'_, pyo3::types::PyString>, message: String) -> PyErr {
+pub(crate) fn build(
+    py: Python<'_>,
+    class: &Bound<'_, pyo3::types::PyString>,
+    message: String,
+) -> PyErr {
     let value = MODULE
         .get_or_try_init(py, || {
             py.import("penstock.queues.errors").map(Bound::unbind)
@@ -27,7 +31,7 @@ fn build(py: Python<'_>, class: &Bound<'_, pyo3::types::PyString>, message: Stri
     }
 }
 
-fn after(timeout: Option<f64>) -> String {
+pub(crate) fn after(timeout: Option<f64>) -> String {
     timeout.map_or_else(String::new, |seconds| format!(" after {seconds} s"))
 }
 
@@ -122,7 +126,7 @@ pub(super) fn nothing_to_select(py: Python<'_>) -> PyErr {
 }
 
 /// Says in `refusal` how many items of a batch went in before it.
-pub(super) fn with_accepted(py: Python<'_>, refusal: PyErr, accepted: usize) -> PyErr {
+pub(crate) fn with_accepted(py: Python<'_>, refusal: PyErr, accepted: usize) -> PyErr {
     match refusal.value(py).setattr(intern!(py, "accepted"), accepted) {
         Ok(()) => refusal,
         Err(failure) => failure,

@@ -1,21 +1,46 @@
-//! `Slab`: bytes in another process's arena, as an object with the buffer interface.
+//! `Slab`: bytes in an arena, this process's or another one's, as an object with the buffer interface.
 
-use std::ffi::c_int;
+use std::{ffi::c_int, ptr::NonNull};
 
-use penstock_core::shm::Pinned;
+use penstock_core::shm::{Pinned, queue::Born};
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*};
 
-/// Bytes that came through shared memory. An array made over it keeps it alive; when the last
-/// user goes, the sender may use the memory again.
+enum Hold {
+    /// It came from another process, or went through a queue.
+    Pinned(Pinned),
+    /// It was born here.
+    Born(Born),
+}
+
+/// Bytes in shared memory. An array made over it keeps it alive; when the last user goes, the sender
+/// may use the memory again.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct Slab {
-    pinned: Pinned,
+    hold: Hold,
     writable: bool,
 }
 
 impl Slab {
     pub(super) fn new(pinned: Pinned, writable: bool) -> Self {
-        Self { pinned, writable }
+        Self {
+            hold: Hold::Pinned(pinned),
+            writable,
+        }
+    }
+
+    /// One that this process may write to.
+    pub(super) fn born(slab: Born) -> Self {
+        Self {
+            hold: Hold::Born(slab),
+            writable: true,
+        }
+    }
+
+    fn content(&self) -> (NonNull<u8>, usize) {
+        match &self.hold {
+            Hold::Pinned(pinned) => pinned.content(),
+            Hold::Born(slab) => slab.content(),
+        }
     }
 }
 
@@ -23,7 +48,7 @@ impl Slab {
 impl Slab {
     #[getter]
     fn nbytes(&self) -> usize {
-        self.pinned.content().1
+        self.content().1
     }
 
     /// # Safety
@@ -37,11 +62,11 @@ impl Slab {
             return Err(PyBufferError::new_err("there is no view to fill in"));
         }
         let this = slf.get();
-        let (content, length) = this.pinned.content();
+        let (content, length) = this.content();
         let readonly = c_int::from(!this.writable);
         let length = length as ffi::Py_ssize_t;
         // SAFETY: the view is the interpreter's; it takes a reference to this object, which keeps
-        // the pin and so the memory. Writable only in the process that is alone with the slab.
+        // the pin and so the memory. Writable only in the process that is alone with the slab, or whose user was told so.
         let answer = unsafe {
             ffi::PyBuffer_FillInfo(
                 view,

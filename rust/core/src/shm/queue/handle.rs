@@ -9,6 +9,7 @@ use super::{
     batch::{Batch, Lease},
     error::QueueError,
     item::Item,
+    leases,
     local::Local,
     seated::Born,
     settings::Settings,
@@ -192,9 +193,13 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
         self.here().is_closed()
     }
 
-    /// How many items are inside at some moment during the call.
+    /// How many items are inside at some moment during the call, those that came back included.
     pub fn len(&self) -> Result<usize, QueueError> {
-        Ok(self.shared.inside()?.items as usize)
+        let came_back = match self.shared.settings.ack {
+            Some(_) => leases::claimable(&self.shared),
+            None => 0,
+        };
+        Ok(self.shared.inside()?.items as usize + came_back)
     }
 
     /// Whether nothing is inside at some moment during the call.

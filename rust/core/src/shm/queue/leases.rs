@@ -432,6 +432,19 @@ fn deadline(shared: &Shared) -> u64 {
     now().saturating_add(lease).min(u64::MAX >> TAG_BITS)
 }
 
+/// Items that anybody may take: those that came back, and those whose time is over.
+pub(super) fn claimable(shared: &Shared) -> usize {
+    let now = now();
+    let is_anybodys = |entry: &&Entry| match entry.word() {
+        word if word.state() == RETURNED => true,
+        word if word.state() == LEASED => {
+            entry.deadline(word, shared) <= now && !entry.is_in_lane(shared)
+        }
+        _ => false,
+    };
+    shared.leases().iter().filter(is_anybodys).count()
+}
+
 /// Entries that somebody has, or that wait for somebody.
 pub(super) fn out(shared: &Shared) -> usize {
     let taken = shared

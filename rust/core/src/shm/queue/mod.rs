@@ -49,7 +49,7 @@ mod statistics;
 #[cfg(not(penstock_loom))]
 mod taking;
 #[cfg(not(penstock_loom))]
-mod threads;
+pub(super) mod threads;
 #[cfg(not(penstock_loom))]
 mod waiting;
 

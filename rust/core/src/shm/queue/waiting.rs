@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    handle::Side,
+    handle::{Shutdown, Side},
     seated::Seated,
     sentinel::Sentinel,
     shared::{BedsOf, Shared},
@@ -81,6 +81,9 @@ impl<W: Wake + Send + Sync + 'static> Waiting<W> {
 
     /// Whether there is something to do on this side, as far as that can be told without trying.
     pub(super) fn has_something(&self) -> bool {
+        if self.shared.rare().shutdown() != Shutdown::Open {
+            return true;
+        }
         match self.side {
             Side::Room => self.shared.has_room(),
             Side::Items => {
@@ -216,7 +219,7 @@ impl<W: Wake + Send + Sync + 'static> Waiting<W> {
 
     /// The bell was rung so many times.
     fn answer(&self, rings: u32) {
-        if self.side == Side::Room {
+        if self.side == Side::Room || self.shared.rare().shutdown() != Shutdown::Open {
             self.tasks.notify_all();
             self.sleepers.woke(&self.beds(), 0, self.tasks.is_armed());
             return;

@@ -13,7 +13,7 @@ use std::{
 use pyo3::{ffi, prelude::*};
 
 use super::{DONE, FRESH, HAS_GLOBAL_LOCK, QueueOperation};
-use crate::queue::operation::{Action, Operation};
+use crate::queue::awaited::Awaited;
 
 /// One reference, or null. Relaxed: the global lock orders it all.
 static SPARE: AtomicPtr<ffi::PyObject> = AtomicPtr::new(ptr::null_mut());
@@ -26,8 +26,7 @@ pub(super) fn keep(ended: Bound<'_, QueueOperation>) {
         return;
     }
     debug_assert_eq!(this.state.load(Ordering::Relaxed), DONE);
-    let is_plain = |operation: &Operation| matches!(operation.action, Action::Get | Action::Put(_));
-    if !this.operation().is_some_and(is_plain) {
+    if !this.operation().is_some_and(Awaited::is_plain) {
         return;
     }
     // SAFETY: its first and only step has just ended, so nobody is inside: whoever else has the
@@ -43,10 +42,11 @@ pub(super) fn keep(ended: Bound<'_, QueueOperation>) {
 
 /// The one put aside, as a new one.
 #[inline]
-pub(in crate::queue) fn take(
+pub(crate) fn take(
     py: Python<'_>,
-    operation: Operation,
-) -> Result<Bound<'_, QueueOperation>, Operation> {
+    operation: impl Into<Awaited>,
+) -> Result<Bound<'_, QueueOperation>, Awaited> {
+    let operation = operation.into();
     if !HAS_GLOBAL_LOCK || SPARE.load(Ordering::Relaxed).is_null() {
         return Err(operation);
     }

@@ -1,0 +1,176 @@
+"""numpy in shared memory.
+
+An array in a queue's memory goes to another process without a copy, whatever its size; one in
+memory of its own goes with a process when that starts. Needs numpy, which is imported with this
+module and not before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import mmap
+import os
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from penstock.errors import Misuse
+
+from .passing import duplicate, spawning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike
+
+    from penstock._native import SharedQueue, Slab
+
+__all__ = ("SharedArray",)
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class _Memory:
+    """A sealed file in memory, mapped; the kernel frees it when the last process lets go of it."""
+
+    def __init__(self, fd: int, length: int) -> None:
+        self.fd = fd
+        self.length = length
+        self.map = mmap.mmap(fd, length)
+        self.address = _address(np.frombuffer(self.map, "u1"))
+
+    @classmethod
+    def create(cls, length: int) -> _Memory:
+        fd = os.memfd_create("penstock-array", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(fd, length)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            # The pages now: a lack of memory is an error here, and would be a SIGBUS at a store.
+            os.posix_fallocate(fd, 0, length)
+            return cls(fd, length)
+        except (OSError, OverflowError, ValueError) as failure:
+            os.close(fd)
+            message = f"SharedArray: no memory for {length} bytes: {failure}"
+            raise MemoryError(message) from failure
+
+    def __del__(self) -> None:
+        if hasattr(self, "map"):
+            os.close(self.fd)
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    """Where the first element lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+class SharedArray(np.ndarray[Any, Any]):
+    """A numpy array in shared memory; made by `empty`.
+
+    Use one in a queue's memory (`queue=`) to hand large data to another process through that queue:
+    putting it, or any view of it, in an item of whatever kind, copies nothing. Use one in memory of
+    its own for data that several processes work on in place.
+
+    It is an array as any other. Views of it are SharedArrays, results of operations plain arrays.
+    What comes out of a queue is a plain array, too: a read-only view of the same memory, which
+    lives as long as any view of it in any process.
+
+        with SharedQueue() as queue:
+            image = SharedArray.empty((1080, 1920, 3), "u1", queue=queue)
+            camera.read_into(image)
+            queue.put({"frame": 1, "image": image})  # leave it alone from here on
+    """
+
+    _memory: _Memory | Slab | None = None
+
+    @classmethod
+    def empty(
+        cls,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: DTypeLike = float,
+        *,
+        queue: SharedQueue[Any] | None = None,
+        timeout: float | None = 0.0,
+    ) -> SharedArray:
+        """A new array of that shape and dtype.
+
+        With a `queue` it lies in this process's part of the queue's memory, counts against its
+        `arena_bytes` until the last view of it in any process is gone, and holds what was there
+        before. Write it, put it, and leave it alone: takers look at the same memory. Room is
+        waited for up to `timeout` seconds, None for no limit, as `put` waits; then QueueFull is
+        raised.
+
+        Without one it has memory of its own, zeroed, which goes when the last process that maps it
+        does; forked children inherit it, and `multiprocessing.Process(args=...)` hands it to
+        spawned ones, each time the same memory, as writable there as here. A queue copies it, as it
+        copies any other array.
+
+        Raises Misuse for what cannot be shared (a dtype of Python objects, a size that never fits)
+        and MemoryError where there is no memory. Any thread.
+        """
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise Misuse(
+                f"SharedArray: dtype {kind} refers to Python objects, which have no meaning in "
+                "another process",
+                hint="give a dtype of plain data; objects go through a queue by pickle",
+            )
+        sizes = (shape,) if isinstance(shape, SupportsIndex) else tuple(shape)
+        lengths = [size.__index__() for size in sizes]
+        if any(length < 0 for length in lengths):
+            raise Misuse(f"SharedArray: shape {shape} has a negative length")
+        length = max(1, math.prod(lengths) * kind.itemsize)
+        memory: _Memory | Slab
+        if queue is None:
+            memory = _Memory.create(length)
+            array = cls(lengths, kind, buffer=memory.map)
+        else:
+            memory = queue._allocate(length, timeout)  # noqa: SLF001
+            array = cls(lengths, kind, buffer=memoryview(memory))
+        array._memory = memory
+        return array
+
+    def __array_finalize__(self, origin: object) -> None:
+        # As numpy.memmap does: what shares the memory knows it.
+        if isinstance(origin, SharedArray) and np.may_share_memory(self, origin):
+            self._memory = origin._memory  # noqa: SLF001 - its own class
+
+    def __array_wrap__(
+        self, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        if self is array or type(self) is not SharedArray:
+            return array
+        plain = np.asarray(array)
+        return plain[()] if return_scalar or plain.shape == () else plain
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        if isinstance(found, SharedArray) and found._memory is None:  # noqa: SLF001 - as above
+            return np.asarray(found)
+        return found
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        memory = self._memory
+        if not isinstance(memory, _Memory) or spawning() is None:
+            # As a plain array: its buffer stands beside the pickle, and a queue knows its memory.
+            return np.asarray(self).__reduce_ex__(protocol)  # type: ignore[return-value]
+        begin = _address(self) - memory.address
+        layout = (begin, self.shape, self.strides, self.dtype, self.flags.writeable)
+        return _rebuild, (duplicate(memory.fd), memory.length, *layout)
+
+
+def _rebuild(
+    descriptor: Any,
+    length: int,
+    begin: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: np.dtype[Any],
+    writable: bool,
+) -> SharedArray:
+    memory = _Memory(descriptor.detach(), length)
+    array = SharedArray(shape, dtype, buffer=memory.map, offset=begin, strides=strides)
+    array._memory = memory  # noqa: SLF001
+    array.flags.writeable = writable
+    return array

@@ -1,0 +1,134 @@
+//! What a `QueueOperation` does: something on a queue of this process, or on one between processes.
+
+use std::sync::Arc;
+
+use pyo3::{PyTraverseError, gc::PyVisit, prelude::*};
+
+use super::{
+    lull,
+    operation::{Action, Operation},
+};
+use crate::{shared, waiter::Waiter};
+
+/// See the module's head. Both kinds keep the promise of [`Operation`]: an attempt does the whole step
+/// or nothing.
+pub(crate) enum Awaited {
+    Here(Operation),
+    Shared(shared::Operation),
+}
+
+impl From<Operation> for Awaited {
+    fn from(operation: Operation) -> Self {
+        Self::Here(operation)
+    }
+}
+
+impl From<shared::Operation> for Awaited {
+    fn from(operation: shared::Operation) -> Self {
+        Self::Shared(operation)
+    }
+}
+
+/// The same expression for either kind.
+macro_rules! either {
+    ($awaited:expr, $operation:ident => $body:expr) => {
+        match $awaited {
+            Awaited::Here($operation) => $body,
+            Awaited::Shared($operation) => $body,
+        }
+    };
+}
+
+impl Awaited {
+    #[inline]
+    pub(super) fn attempt(
+        &self,
+        py: Python<'_>,
+        me: Option<&Arc<Waiter>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        match self {
+            Self::Here(operation) => operation.attempt(py, me),
+            Self::Shared(operation) => operation.attempt(py),
+        }
+    }
+
+    /// Whether an attempt would most likely be refused for now.
+    pub(super) fn would_wait(&self) -> bool {
+        either!(self, operation => operation.would_wait())
+    }
+
+    /// Tries once more behind a moment in which the other side may come, if that is of use.
+    pub(super) fn attempt_behind_lull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self {
+            Self::Here(operation) => lull::attempt(py, operation),
+            Self::Shared(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn need(&self) -> usize {
+        either!(self, operation => operation.need())
+    }
+
+    pub(super) fn enlist(
+        &self,
+        py: Python<'_>,
+        waiter: Arc<Waiter>,
+        previous: Option<&Arc<Waiter>>,
+    ) -> PyResult<()> {
+        match self {
+            Self::Here(operation) => {
+                operation.enlist(waiter, previous);
+                Ok(())
+            }
+            Self::Shared(operation) => operation.enlist(py, waiter, previous),
+        }
+    }
+
+    pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
+        either!(self, operation => operation.leave(waiter));
+    }
+
+    /// What is raised when the time is up.
+    pub(super) fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
+        either!(self, operation => operation.expired(py, timeout))
+    }
+
+    /// Whether the queue's end is the end of an iteration.
+    pub(super) fn iterates(&self) -> bool {
+        match self {
+            Self::Here(operation) => matches!(operation.action, Action::Next),
+            Self::Shared(operation) => operation.iterates(),
+        }
+    }
+
+    /// Whether it is one of those that are made by the million.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Self::Here(operation) => matches!(operation.action, Action::Get | Action::Put(_)),
+            Self::Shared(operation) => operation.is_plain(),
+        }
+    }
+
+    /// Lets go of what it holds, at once, wherever this is called from.
+    #[inline]
+    pub(super) fn release(self, py: Python<'_>) {
+        either!(self, operation => operation.release(py));
+    }
+
+    pub(super) fn verb(&self) -> &'static str {
+        either!(self, operation => operation.verb())
+    }
+
+    /// What it works on, for people.
+    pub(super) fn label(&self) -> String {
+        either!(self, operation => operation.label())
+    }
+
+    pub(super) fn qualified_name(&self) -> String {
+        either!(self, operation => operation.qualified_name())
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        either!(self, operation => operation.traverse(visit))
+    }
+}

@@ -1,0 +1,216 @@
+//! Objects made ready to be sent, and kept until they are.
+
+use std::ops::Range;
+
+use penstock_core::shm::queue::{Buffer, Item, QueueError};
+use pyo3::{
+    buffer::PyBuffer,
+    exceptions::PyTypeError,
+    intern,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyBytes, PyMemoryView, PyString},
+};
+
+use super::{
+    super::{
+        codes,
+        short::{self, Room},
+    },
+    SharedQueue, is_full, refusals,
+};
+
+/// Letting the interpreter go costs about what copying 32 KiB does.
+pub(super) const COPIED_ATTACHED: usize = 32 << 10;
+
+/// What is sent in one step.
+const STEP: usize = 256;
+
+enum Stream {
+    /// Encoded here.
+    Own(Range<usize>),
+    /// An object whose own bytes are sent.
+    Whole(Py<PyAny>),
+    /// Bytes that somebody else keeps.
+    Buffer(PyBuffer<u8>),
+}
+
+struct Packed {
+    code: u16,
+    stream: Stream,
+    buffers: Vec<PyBuffer<u8>>,
+}
+
+/// One object or many, in order.
+#[derive(Default)]
+pub(super) struct Pack {
+    bytes: Vec<u8>,
+    packed: Vec<Packed>,
+    accepted: usize,
+}
+
+/// The arguments of a call that leaves the interpreter.
+struct Detached<'a>(&'a [Item<'a>]);
+
+// SAFETY: the pointers in there are to memory that the pack keeps in place, whose objects are not
+// touched without the interpreter.
+unsafe impl Send for Detached<'_> {}
+
+impl Pack {
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted
+    }
+
+    /// Encodes `object`; raises what pickling it raises.
+    pub(super) fn add(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut room = Room::new();
+        if let Some((code, bytes)) = short::encode(object, &mut room) {
+            let is_short = bytes.len() <= COPIED_ATTACHED;
+            let stream = if is_short {
+                self.own(bytes)
+            } else {
+                Stream::Whole(object.clone().unbind())
+            };
+            self.push(code, stream, Vec::new());
+            return Ok(());
+        }
+        if let Ok(view) = object.cast_exact::<PyMemoryView>() {
+            return self.add_view(view);
+        }
+        self.add_pickle(object, intern!(object.py(), "dump"))
+    }
+
+    /// A view of plain bytes travels as those, another one with its format and shape.
+    fn add_view(&mut self, view: &Bound<'_, PyMemoryView>) -> PyResult<()> {
+        let py = view.py();
+        let is_plain = view.getattr(intern!(py, "ndim"))?.eq(1)?
+            && view.getattr(intern!(py, "format"))?.eq("B")?
+            && view.getattr(intern!(py, "c_contiguous"))?.is_truthy()?;
+        if is_plain {
+            let buffer = PyBuffer::get(view)?;
+            self.push(codes::VIEW, Stream::Buffer(buffer), Vec::new());
+            return Ok(());
+        }
+        self.add_pickle(view, intern!(py, "dump_view"))
+    }
+
+    fn add_pickle(
+        &mut self,
+        object: &Bound<'_, PyAny>,
+        function: &Bound<'_, PyString>,
+    ) -> PyResult<()> {
+        static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+        let py = object.py();
+        let module = MODULE.get_or_try_init(py, || {
+            py.import("penstock.shared.payload").map(Bound::unbind)
+        })?;
+        let dumped = module.bind(py).call_method1(function, (object,))?;
+        let (stream, buffers): (Bound<'_, PyBytes>, Vec<PyBuffer<u8>>) = dumped.extract()?;
+        let stream = if stream.as_bytes().len() <= COPIED_ATTACHED {
+            self.own(stream.as_bytes())
+        } else {
+            Stream::Whole(stream.into_any().unbind())
+        };
+        self.push(codes::PICKLE, stream, buffers);
+        Ok(())
+    }
+
+    /// Adds bytes as they are, from any object with the buffer interface.
+    pub(super) fn add_bytes(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
+        let stream = if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            match bytes.as_bytes() {
+                bytes if bytes.len() <= COPIED_ATTACHED => self.own(bytes),
+                _ => Stream::Whole(object.clone().unbind()),
+            }
+        } else {
+            let buffer = PyBuffer::<u8>::get(object)?;
+            if !buffer.is_c_contiguous() {
+                let message = "the bytes of this object do not lie in one piece";
+                return Err(PyTypeError::new_err(message));
+            }
+            Stream::Buffer(buffer)
+        };
+        self.push(codes::RAW, stream, Vec::new());
+        Ok(())
+    }
+
+    fn own(&mut self, bytes: &[u8]) -> Stream {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Stream::Own(begin..self.bytes.len())
+    }
+
+    fn push(&mut self, code: u16, stream: Stream, buffers: Vec<PyBuffer<u8>>) {
+        self.packed.push(Packed {
+            code,
+            stream,
+            buffers,
+        });
+    }
+
+    /// Sends as many as fit; true once all of them are sent.
+    pub(super) fn send(&mut self, py: Python<'_>, queue: &SharedQueue) -> PyResult<bool> {
+        while self.accepted < self.packed.len() {
+            match self.send_step(py, queue) {
+                Ok(count) => self.accepted += count,
+                Err(failure) if is_full(&failure) => return Ok(false),
+                Err(failure) => return Err(refusals::of_put(py, queue, failure)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_step(&self, py: Python<'_>, queue: &SharedQueue) -> Result<usize, QueueError> {
+        let rest = &self.packed[self.accepted..];
+        let packed = &rest[..rest.len().min(STEP)];
+        let buffers: Vec<Vec<Buffer<'_>>> = packed
+            .iter()
+            .map(|packed| packed.buffers.iter().map(of_buffer).collect())
+            .collect();
+        let items: Vec<Item<'_>> = packed
+            .iter()
+            .zip(&buffers)
+            .map(|(packed, buffers)| Item {
+                code: packed.code,
+                stream: self.stream(py, packed),
+                buffers,
+            })
+            .collect();
+        let streams = items.iter().map(|item| item.stream);
+        let total: usize = streams
+            .chain(buffers.iter().flatten().copied())
+            .map(|buffer| buffer.content().1)
+            .sum();
+        if total <= COPIED_ATTACHED {
+            return queue.core().send_many(&items);
+        }
+        let (core, detached) = (queue.core(), Detached(&items));
+        py.detach(|| {
+            let Detached(items) = { detached };
+            core.send_many(items)
+        })
+    }
+
+    fn stream<'a>(&'a self, py: Python<'a>, packed: &'a Packed) -> Buffer<'a> {
+        match &packed.stream {
+            Stream::Own(range) => Buffer::from(&self.bytes[range.clone()]),
+            Stream::Buffer(buffer) => of_buffer(buffer),
+            Stream::Whole(object) => {
+                let mut room = Room::new();
+                let encoded = short::encode(object.bind(py), &mut room);
+                let (at, length) = encoded.map_or((std::ptr::dangling(), 0), |(_, bytes)| {
+                    (bytes.as_ptr(), bytes.len())
+                });
+                // SAFETY: what was kept whole is a string of bytes or characters, whose code is its
+                // own content: in place and unchanged as long as the pack keeps the object.
+                unsafe { Buffer::new(at, length) }
+            }
+        }
+    }
+}
+
+fn of_buffer(buffer: &PyBuffer<u8>) -> Buffer<'_> {
+    // SAFETY: the exporter keeps its memory in place until the buffer is released (a bytearray or an
+    // array cannot be resized meanwhile), and who writes there during a send spoils the item only.
+    unsafe { Buffer::new(buffer.buf_ptr().cast_const().cast(), buffer.len_bytes()) }
+}
