@@ -107,7 +107,9 @@ def taken(way: Way, role: Any) -> Iterator[Work]:
 
 @contextmanager
 def penstock_born(queue: Any) -> Iterator[Any]:
-    yield partial(queue.empty, LENGTH, "float64"), queue.put
+    from penstock import SharedArray
+
+    yield partial(SharedArray.empty, LENGTH, queue=queue), queue.put
 
 
 # --- arrayfifo ------------------------------------------------------------------------------
@@ -272,7 +274,9 @@ KEPT = 7.0  # what its values are
 
 @contextmanager
 def giving_kept(size: int, queue: Any) -> Iterator[Callable[[int], None]]:
-    array = queue.empty(size // 8, "float64")
+    from penstock import SharedArray
+
+    array = SharedArray.empty(size // 8, queue=queue)
     array.fill(KEPT)
     put = queue.put
 
@@ -359,7 +363,8 @@ COPIED = (
 BORN = (
     Way(
         "penstock.SharedQueue",
-        f"`empty`, filled, `put`; `get` gives a view and sleeps when there is none; {UNDER_WAY}",
+        "`SharedArray.empty(queue=)`, filled, `put`; `get` gives a view and sleeps when there is "
+        f"none; {UNDER_WAY}",
         partial(peers.penstock_queue, max_bytes=MAX_BYTES),
         penstock_born,
         peers.penstock_get,
@@ -423,7 +428,7 @@ CASES = (
         contenders=[
             Contender(
                 f"penstock.SharedQueue, {name}",
-                f"`put` of one array from `empty`, `get` gives a view; max_bytes {BUFFER} × {name}",
+                f"`put` of one `SharedArray` of the queue, `get` gives a view; {BUFFER} under way",
                 partial(handed_over, size),
                 "penstock",
             )
