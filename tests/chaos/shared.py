@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import SharedQueue
-from tests.chaos.shared_actors import MOST_ITEMS, Actor, Consumer, Producer, act
+from tests.chaos.shared_actors import MOST_ITEMS, Acknowledger, Actor, Consumer, Producer, act
 from tests.chaos.shared_books import Book, Books
 from tests.workers.traces import nothing_left
 
@@ -58,6 +58,8 @@ def run(seed: int, seconds: float) -> int:
 
 def shared_queue(dice: random.Random) -> SharedQueue[Any]:
     return SharedQueue(
+        ack=dice.random() < 0.3,
+        lease=dice.choice([60.0, 60.0, 0.05]),
         max_bytes=dice.choice([256 * KIB, 1024 * KIB, 8192 * KIB]),
         max_items=dice.choice([None, None, 1, 7, 64]),
         spin=dice.choice([0.0, 0.0, 20e-6]),
@@ -86,6 +88,7 @@ class Round:
         self.paths: dict[BaseProcess, Path] = {}
         self.names = 0
         self.started = 0
+        self.taker: type[Consumer] = Consumer
 
     def run(self, where: str) -> int:
         """The number of operations. Raises AssertionError."""
@@ -94,7 +97,9 @@ class Round:
             contextlib.closing(self.make(self.dice)) as queue,
         ):
             self.queue = queue
-            self.books = Books(Path(folder))
+            if getattr(queue, "ack", False):
+                self.taker = Acknowledger
+            self.books = Books(Path(folder), has_leases=self.taker is Acknowledger)
             try:
                 self.live()
                 self.take_the_rest()
@@ -111,7 +116,7 @@ class Round:
         if dice.random() < 0.3:
             # A child that is forked from a process that takes part begins anew all the same.
             self.put_here()
-        for kind in (Producer, Consumer):
+        for kind in (Producer, self.taker):
             for _ in range(dice.randint(1, 4)):
                 self.start(kind)
         end = time.monotonic() + self.patience
@@ -135,7 +140,7 @@ class Round:
         self.await_all(Producer, "who put and was stopped never came to an end")
         self.await_all(Consumer, "who took and was stopped never came to an end")
 
-    def start(self, kind: type[Producer | Consumer]) -> None:
+    def start(self, kind: type[Actor]) -> None:
         """Mostly by a fork, which is quick, so that many die young."""
         dice = self.dice
         hands = dice.choice((1, 1, 1, 2))
@@ -178,7 +183,7 @@ class Round:
         """Somebody takes, or those who put would wait for ever, and rightly."""
         takers = self.those_who(Consumer)
         if not takers:
-            self.start(Consumer)
+            self.start(self.taker)
         elif takers <= self.stopped:
             self.go_on(self.dice.choice(list(takers)))
 
@@ -191,7 +196,7 @@ class Round:
     def take_the_rest(self) -> None:
         """What nobody was left to take."""
         with contextlib.closing(Book(self.books.path())) as book:
-            Consumer(self.names, 0).take_the_rest(self.queue, book)
+            self.taker(self.names, 0).take_the_rest(self.queue, book, self.patience)
 
     # -- those who are there -----------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import contextlib
 import faulthandler
 import random
 import signal
+import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 from penstock import SharedArray, SharedQueue
 from penstock.errors import Closed
+from penstock.shared import Lease, LeaseLost
 from tests.chaos.shared_books import Book, Name
 
 MOST_ITEMS = 300  # of one producer
@@ -248,7 +250,7 @@ class Consumer(Actor):
             book.took(name, map(named, items))
             kept.extend(items)
 
-    def take_the_rest(self, queue: Any, book: Book) -> None:
+    def take_the_rest(self, queue: Any, book: Book, _patience: float) -> None:
         """What is inside and for nobody else to take."""
         while True:
             book.asks(self.name, 1)
@@ -258,3 +260,71 @@ class Consumer(Actor):
                 book.took(self.name, [])
                 return
             book.took(self.name, [named(item)])
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledger(Consumer):
+    """Takes under a lease; gives some back, and may find that another one has them by now."""
+
+    def work(self, queue: Any, book: Book, name: int, dice: random.Random) -> None:
+        while True:
+            most = dice.randint(2, MOST_AT_ONCE) if dice.random() < 0.3 else 1
+            wait = dice.choice(NAPS)
+            book.asks(name, most)
+            leases: list[Lease[Any]] = []
+            try:
+                if most == 1:
+                    leases = [queue.lease(timeout=wait)]
+                else:
+                    leases = queue.lease_many(most, timeout=wait)
+            except Empty:
+                pass
+            except Closed:
+                book.took(name, [])
+                return
+            self.deal_with(leases, book, name, dice)
+
+    async def awork(self, queue: Any, book: Book, name: int, dice: random.Random) -> None:
+        while True:
+            book.asks(name, 1)
+            leases: list[Lease[Any]] = []
+            try:
+                async with asyncio.timeout(dice.choice((None, 0.002))):
+                    leases = [await queue.alease(timeout=dice.choice(NAPS))]
+            except (Empty, TimeoutError):
+                pass
+            except Closed:
+                book.took(name, [])
+                return
+            self.deal_with(leases, book, name, dice)
+
+    def deal_with(
+        self, leases: list[Lease[Any]], book: Book, name: int, dice: random.Random
+    ) -> None:
+        names = [named(lease.item) for lease in leases]
+        book.took(name, names)
+        for lease, item in zip(leases, names, strict=True):
+            try:
+                if dice.random() < 0.1:
+                    lease.give_back()
+                    book.settled(name, item)
+                else:
+                    lease.ack()
+                    book.acked(name, item)
+            except LeaseLost:
+                book.settled(name, item)
+
+    def take_the_rest(self, queue: Any, book: Book, patience: float) -> None:
+        dice = random.Random(self.seed)
+        end = time.monotonic() + patience
+        while True:
+            assert time.monotonic() < end, "leases of the dead never came back"
+            book.asks(self.name, 1)
+            try:
+                leases = [queue.lease(timeout=1.0)]
+            except (Empty, Closed):
+                book.took(self.name, [])
+                if queue.statistics().leased == 0:
+                    return
+            else:
+                self.deal_with(leases, book, self.name, dice)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-BEGINS, HAS_PUT, ASKS, TOOK, DONE = b"b", b"p", b"a", b"t", b"d"
+BEGINS, HAS_PUT, ASKS, TOOK, DONE, ACKED, SETTLED = b"b", b"p", b"a", b"t", b"d", b"k", b"s"
 
 _NOTE = struct.Struct("<cIIII")
 
@@ -54,6 +54,14 @@ class Book:
         came = [Note(TOOK, taker, producer, number) for producer, number in items]
         self.write(*came, Note(DONE, taker))
 
+    def acked(self, taker: int, name: Name) -> None:
+        """Of what it took under a lease, this is dealt with."""
+        self.write(Note(ACKED, taker, *name))
+
+    def settled(self, taker: int, name: Name) -> None:
+        """This was given back, or is with somebody else by now."""
+        self.write(Note(SETTLED, taker, *name))
+
     def close(self) -> None:
         os.close(self.file)
 
@@ -61,8 +69,9 @@ class Book:
 class Books:
     """All of a round, read when it is over."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_leases: bool = False) -> None:
         self.folder = folder
+        self.has_leases = has_leases
         self.paths: list[Path] = []
         self.dropped = False
         """Whether the queue was told to forget what was inside."""
@@ -76,38 +85,45 @@ class Books:
 
     def check(self, where: str) -> int:
         """The number of items put and taken by those who lived to tell. Raises AssertionError."""
-        put: set[Name] = set()
-        perhaps: set[Name] = set()
-        taken: list[Name] = []
-        in_hand = 0
-        for path in self.paths:
-            pages: dict[int, list[Note]] = defaultdict(list)
-            for note in _notes(path):
-                pages[note.who].append(note)
-            for who, notes in pages.items():
-                page = Page(notes)
-                put |= page.put
-                perhaps |= page.perhaps
-                taken += page.taken
-                in_hand += page.in_hand
-                page.check_order(f"{where}: taker {who}")
-        doubled = [name for name, count in Counter(taken).items() if count > 1]
-        assert not doubled, f"{where}: taken twice: {sorted(doubled)[:5]}"
+        pages = [page for path in self.paths for page in _pages(path)]
+        put = {name for page in pages for name in page.put}
+        perhaps = {name for page in pages for name in page.perhaps}
+        taken = [name for page in pages for name in page.taken]
         came = set(taken)
         invented = sorted(came - put - perhaps)
         assert not invented, f"{where}: refused or never put, and yet taken: {invented[:5]}"
-        lost = sorted(put - came)
-        assert self.dropped or len(lost) <= in_hand, (
-            f"{where}: {len(lost)} of {len(put)} were lost, and the dead may have had {in_hand}: "
-            f"{lost[:5]}"
-        )
+        if self.has_leases:
+            self._check_leases(where, pages, put)
+        else:
+            doubled = _doubled(taken)
+            assert not doubled, f"{where}: taken twice: {doubled[:5]}"
+            for page in pages:
+                page.check_order(where)
+            lost = sorted(put - came)
+            in_hand = sum(page.in_hand for page in pages)
+            assert self.dropped or len(lost) <= in_hand, (
+                f"{where}: {len(lost)} of {len(put)} were lost, and the dead may have had "
+                f"{in_hand}: {lost[:5]}"
+            )
         return len(put) + len(taken)
+
+    def _check_leases(self, where: str, pages: list[Page], put: set[Name]) -> None:
+        """What a dead one had comes again, so nothing is lost, and nothing dealt with twice."""
+        acked = [name for page in pages for name in page.acked]
+        doubled = _doubled(acked)
+        assert not doubled, f"{where}: acknowledged twice: {doubled[:5]}"
+        open_ = {name for page in pages for name in page.open}
+        lost = sorted(put - set(acked) - open_)
+        assert self.dropped or not lost, (
+            f"{where}: {len(lost)} of {len(put)} were lost, and no dead one had them: {lost[:5]}"
+        )
 
 
 class Page:
     """The notes of one thread or task."""
 
-    def __init__(self, notes: list[Note]) -> None:
+    def __init__(self, who: int, notes: list[Note]) -> None:
+        self.who = who
         self.put: set[Name] = set()
         """What went in for sure."""
         self.perhaps: set[Name] = set()
@@ -115,6 +131,9 @@ class Page:
         self.taken: list[Name] = []
         self.in_hand = 0
         """How many items a kill may have come between."""
+        self.acked: list[Name] = []
+        self.open: set[Name] = set()
+        """Under a lease, as far as it lived to tell."""
         for note in notes:
             if note.kind == BEGINS:
                 self.perhaps = set(_names(note))
@@ -126,21 +145,39 @@ class Page:
             elif note.kind == TOOK:
                 self.in_hand -= 1
                 self.taken.append((note.producer, note.number))
+                self.open.add((note.producer, note.number))
             elif note.kind == DONE:
                 self.in_hand = 0
+            elif note.kind == ACKED:
+                self.acked.append((note.producer, note.number))
+                self.open.discard((note.producer, note.number))
+            elif note.kind == SETTLED:
+                self.open.discard((note.producer, note.number))
 
     def check_order(self, where: str) -> None:
         last: dict[int, int] = {}
         for producer, number in self.taken:
             before = last.get(producer, -1)
             assert number > before, (
-                f"{where} had number {number} of producer {producer} after {before}"
+                f"{where}: taker {self.who} had number {number} of producer {producer} after "
+                f"{before}"
             )
             last[producer] = number
 
 
 def _names(note: Note) -> Iterator[Name]:
     return ((note.producer, note.number + more) for more in range(note.count))
+
+
+def _doubled(names: list[Name]) -> list[Name]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _pages(path: Path) -> list[Page]:
+    by_hand: dict[int, list[Note]] = defaultdict(list)
+    for note in _notes(path):
+        by_hand[note.who].append(note)
+    return [Page(who, notes) for who, notes in by_hand.items()]
 
 
 def _notes(path: Path) -> Iterator[Note]:

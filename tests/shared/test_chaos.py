@@ -177,8 +177,44 @@ def test_the_books_judge(tmp_path: Path):
         "taken twice": [(2, 4, [0, 1, 2, 3]), (3, 1, [3])],
         "refused or never put": [(2, 5, [0, 1, 2, 3, 4])],
         "refused or never put, ": [(2, 5, [0, 1, 2, 3, 7])],
-        "had number 1 of producer 1 after 2": [(2, 4, [0, 2, 1, 3])],
+        "taker 2 had number 1 of producer 1 after 2": [(2, 4, [0, 2, 1, 3])],
     }
     for verdict, takes in wrong.items():
         with pytest.raises(AssertionError, match=f"here: .*{verdict}"):
             check(tmp_path, *takes)
+
+
+def test_the_books_judge_leases(tmp_path: Path):
+    def check(*takers: list[tuple[str, int]], dropped: bool = False) -> int:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        books = Books(folder, has_leases=True)
+        books.dropped = dropped
+        with closing(Book(books.path())) as book:
+            book.begins(1, 0, 2)
+            book.has_put(1, 0, 2)
+        for who, notes in enumerate(takers, 2):
+            with closing(Book(books.path())) as book:
+                for kind, number in notes:
+                    if kind == "took":
+                        book.took(who, [(1, number)])
+                    else:
+                        getattr(book, kind)(who, (1, number))
+        return books.check("here")
+
+    first = [("took", 0), ("acked", 0)]
+    second = [("took", 1), ("acked", 1)]
+    assert check(first, second) == 4
+    assert check(first, [("took", 1)]) == 4, "the dead one may have said so"
+    assert check(first, [("took", 1)], second) == 5
+    assert check(first, [("took", 1), ("settled", 1)], second) == 5
+    assert check(first, dropped=True) == 3
+    wrong: dict[str, list[list[tuple[str, int]]]] = {
+        "1 of 2 were lost, and no dead one had them": [first],
+        "1 of 2 were lost, and no ": [first, [("took", 1), ("settled", 1)]],
+        "acknowledged twice": [first, second, second],
+        "refused or never put": [first, second, [("took", 2)]],
+    }
+    for verdict, takers in wrong.items():
+        with pytest.raises(AssertionError, match=f"here: {verdict}"):
+            check(*takers)
