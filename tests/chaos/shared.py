@@ -59,7 +59,7 @@ def run(seed: int, seconds: float) -> int:
 def shared_queue(dice: random.Random) -> SharedQueue[Any]:
     return SharedQueue(
         ack=dice.random() < 0.3,
-        lease=dice.choice([60.0, 60.0, 0.05]),
+        lease=dice.choice([5.0, 5.0, 0.05]),
         max_bytes=dice.choice([256 * KIB, 1024 * KIB, 8192 * KIB]),
         max_items=dice.choice([None, None, 1, 7, 64]),
         spin=dice.choice([0.0, 0.0, 20e-6]),
