@@ -50,8 +50,9 @@ def run(seed: int, seconds: float) -> int:
     resource_tracker.ensure_running()
     while number == 0 or time.monotonic() < deadline:
         with nothing_left():
-            round_ = Round(random.Random(dice.getrandbits(64)))
-            operations += round_.run(f"seed {seed}, round {number}")
+            operations += Round(random.Random(dice.getrandbits(64))).run(
+                f"seed {seed}, round {number}"
+            )
         number += 1
     return operations
 
