@@ -318,7 +318,7 @@ class Acknowledger(Consumer):
         dice = random.Random(self.seed)
         end = time.monotonic() + patience
         while True:
-            assert time.monotonic() < end, "leases of the dead never came back"
+            assert time.monotonic() < end, f"leases never came back: {queue.statistics()}"
             book.asks(self.name, 1)
             try:
                 leases = [queue.lease(timeout=1.0)]
