@@ -98,6 +98,7 @@ class Round:
             contextlib.closing(self.make(self.dice)) as queue,
         ):
             self.queue = queue
+            self.memory: int = getattr(queue, "max_bytes", 0)
             if getattr(queue, "ack", False):
                 self.taker = Acknowledger
             self.books = Books(Path(folder), has_leases=self.taker is Acknowledger)
@@ -149,7 +150,8 @@ class Round:
         if kind is Producer:
             fields["items"] = dice.randint(1, MOST_ITEMS)
         else:
-            fields["keeps"] = dice.choice((0, 0, 1, 3))
+            # Whoever holds on to more than the memory has can wait for the next one for ever.
+            fields["keeps"] = min(dice.choice((0, 0, 1, 3)), self.memory >> 20)
         actor = kind(self.names, dice.getrandbits(32), **fields)
         self.names += hands
         self.started += 1
@@ -196,6 +198,8 @@ class Round:
 
     def take_the_rest(self) -> None:
         """What nobody was left to take."""
+        if self.books.dropped:
+            return
         with contextlib.closing(Book(self.books.path())) as book:
             self.taker(self.names, 0).take_the_rest(self.queue, book, self.patience)
 
