@@ -170,9 +170,11 @@ class Round:
         if not self.living:
             return
         process = dice.choice(list(self.living))
+        kind = type(self.living[process])
         chance = dice.random()
+        if chance < 0.8 and kind is self.taker:
+            self.books.disturbed += 1
         if chance < 0.5:
-            kind = type(self.living[process])
             self.kill(process)
             if chance < 0.35 and self.started < MOST_PROCESSES:
                 self.start(kind)

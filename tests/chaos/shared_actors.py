@@ -20,10 +20,9 @@ import numpy as np
 from penstock import SharedArray, SharedQueue
 from penstock.errors import Closed
 from penstock.shared import Lease, LeaseLost
-from tests.chaos.shared_books import Book, Name
+from tests.chaos.shared_books import MOST_AT_ONCE, Book, Name
 
 MOST_ITEMS = 300  # of one producer
-MOST_AT_ONCE = 20
 NAPS = (None, None, 0.0, 0.001, 0.05)
 """Seconds that a call may wait; None is for ever."""
 

@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 BEGINS, HAS_PUT, ASKS, TOOK, DONE, ACKED, SETTLED = b"b", b"p", b"a", b"t", b"d", b"k", b"s"
 
+MOST_AT_ONCE = 20
+"""Items of one call."""
+
 _NOTE = struct.Struct("<cIIII")
 
 Name = tuple[int, int]
@@ -75,6 +78,8 @@ class Books:
         self.paths: list[Path] = []
         self.dropped = False
         """Whether the queue was told to forget what was inside."""
+        self.disturbed = 0
+        """How many takers were killed or stopped."""
 
     def path(self) -> Path:
         """A new one."""
@@ -108,10 +113,16 @@ class Books:
         return len(put) + len(taken)
 
     def _check_leases(self, where: str, pages: list[Page], put: set[Name]) -> None:
-        """What a dead one had comes again, so nothing is lost, and nothing dealt with twice."""
+        """What a dead one had comes again, so nothing is lost.
+
+        Whoever dies in the middle of a take, or is stopped there for longer than a lease, may leave
+        its items in the lane and under its lease, so two can get them; nobody else's come twice.
+        """
         acked = [name for page in pages for name in page.acked]
         doubled = _doubled(acked)
-        assert not doubled, f"{where}: acknowledged twice: {doubled[:5]}"
+        assert len(doubled) <= MOST_AT_ONCE * self.disturbed, (
+            f"{where}: acknowledged twice: {doubled[:5]}"
+        )
         open_ = {name for page in pages for name in page.open}
         lost = sorted(put - set(acked) - open_)
         assert self.dropped or not lost, (
