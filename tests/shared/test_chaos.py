@@ -135,18 +135,21 @@ def wait_for_the_end(queue: Any, line: Any) -> None:
         with pytest.raises(QueueShutDown):
             await queue.aget()
 
-    async def both() -> None:
-        await asyncio.gather(one(), one())
+    async def say() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        line.send("both wait")
 
-    line.send("here")
+    async def both() -> None:
+        await asyncio.gather(one(), one(), say())
+
     asyncio.run(both())
     line.send("over")
 
 
 def test_a_shutdown_elsewhere_ends_the_wait_of_every_task():
     with SharedQueue[int]() as queue, taking(queue, wait_for_the_end) as (_, line):
-        assert line.recv() == "here"
-        until(lambda: queue.statistics().waiting_getters == 1)
+        assert line.recv() == "both wait"
         queue.shutdown()
         assert line.poll(PATIENCE)
         assert line.recv() == "over"
