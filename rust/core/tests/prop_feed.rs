@@ -8,34 +8,38 @@ use std::{
 };
 
 use penstock_core::shm::{
-    feed::{Feed, FeedSender},
+    feed::{Feed, FeedSender, Plain, Records, Unsent},
     lane::Corrupt,
 };
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Send(Vec<Vec<u8>>),
+    Write(Vec<u64>, Vec<u8>, u16),
+    Publish,
     Take(usize, usize),
     NewSender,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let part = prop::collection::vec(any::<u8>(), 0..40);
+    let head = prop::collection::vec(any::<u64>(), 0..4);
+    let stream = prop::collection::vec(any::<u8>(), 0..100);
     prop_oneof![
-        4 => prop::collection::vec(part, 0..3).prop_map(Step::Send),
+        4 => (head, stream, any::<u16>()).prop_map(|(head, stream, weight)| Step::Write(head, stream, weight)),
+        3 => Just(Step::Publish),
         3 => (1..4_usize, 0..60_usize).prop_map(|(max, bytes)| Step::Take(max, bytes)),
         1 => Just(Step::NewSender),
     ]
 }
 
 fn take(feed: &Feed, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, Corrupt> {
-    feed.take(
-        max,
-        max_bytes,
-        &mut Vec::new(),
-        |record| Ok(record.to_vec()),
-    )
+    let mut records = Records::default();
+    records.push(7, b"before");
+    let count = feed.take(max, max_bytes, &mut records, &mut Plain)?;
+    assert_eq!(records.get(0).unwrap().1, b"before");
+    assert_eq!(records.len(), 1 + count);
+    let contents = (1..=count).map(|index| records.get(index).unwrap().1.to_vec());
+    Ok(contents.collect())
 }
 
 proptest! {
@@ -45,34 +49,54 @@ proptest! {
     fn what_is_sent_is_taken(steps in prop::collection::vec(step(), 0..120)) {
         let feed = Feed::private(256);
         let mut sender = FeedSender::new(feed.clone()).unwrap();
-        let mut model = VecDeque::new();
+        let (mut model, mut written) = (VecDeque::<(Vec<u8>, u64)>::new(), Vec::new());
+        // Each begins with what the last one told, to the nearest 64 bytes.
+        let mut senders = 1;
         for step in steps {
             match step {
-                Step::Send(parts) => {
-                    let record = parts.concat();
-                    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-                    if record.len() <= feed.longest() && sender.send(&parts).unwrap().is_some() {
-                        model.push_back(record);
-                    } else {
-                        prop_assert!(!model.is_empty() || record.len() > feed.longest());
+                Step::Write(head, stream, weight) => {
+                    let record: Vec<u8> =
+                        head.iter().flat_map(|word| word.to_ne_bytes()).chain(stream.iter().copied()).collect();
+                    // SAFETY: the stream is a slice.
+                    let answer = unsafe {
+                        sender.write(3, weight.into(), &head, (stream.as_ptr(), stream.len()))
+                    };
+                    match answer {
+                        Ok(_) => written.push((record, weight.into())),
+                        Err(why) => {
+                            prop_assert_eq!(why, Unsent::NoRoom);
+                            let is_empty = model.is_empty() && written.is_empty();
+                            prop_assert!(!is_empty || record.len() > feed.longest());
+                        }
                     }
+                }
+                Step::Publish => {
+                    sender.publish().unwrap();
+                    model.extend(written.drain(..));
                 }
                 Step::Take(max, max_bytes) => {
                     let mut bytes = 0;
                     let mut expected = Vec::new();
                     while expected.len() < max
-                        && let Some(record) = model.front()
-                        && (expected.is_empty() || bytes + record.len() <= max_bytes)
+                        && (expected.is_empty() || bytes < max_bytes)
+                        && let Some((record, _)) = model.pop_front()
                     {
                         bytes += record.len();
-                        expected.extend(model.pop_front());
+                        expected.push(record);
                     }
                     prop_assert_eq!(take(&feed, max, max_bytes).unwrap(), expected);
                 }
-                Step::NewSender => sender = FeedSender::new(feed.clone()).unwrap(),
+                Step::NewSender => {
+                    written.clear();
+                    senders += 1;
+                    sender = FeedSender::new(feed.clone()).unwrap();
+                }
             }
-            prop_assert_eq!(feed.len(), model.len() as u64);
-            prop_assert_eq!(feed.is_empty(), model.is_empty());
+            let inside = feed.inside().unwrap();
+            prop_assert_eq!(inside.items as usize, model.len());
+            let weight = model.iter().map(|(_, weight)| weight).sum::<u64>();
+            prop_assert!(inside.bytes.abs_diff(weight) <= 64 * senders);
+            prop_assert_eq!(feed.is_empty(), Ok(model.is_empty()));
         }
     }
 }
@@ -107,7 +131,7 @@ fn takers_that_race_share_the_records_out() {
         let takers: Vec<_> = (1..4).map(|max| scope.spawn(taker(max))).collect();
         for number in 0..RECORDS {
             let record = number.to_le_bytes().repeat(1 + (number % 9) as usize);
-            while sender.send(&[&record]).unwrap().is_none() {
+            while sender.send(&record) == Err(Unsent::NoRoom) {
                 thread::yield_now();
             }
         }

@@ -1,10 +1,11 @@
 //! A byte ring from one process to many: one sender, any number of takers, records of any length.
 //!
-//! Guarantee: a record becomes visible by one Release store of `tail` and is taken by one
-//! compare-and-swap of `head`; nothing else that matters is written by two processes. A sender that
-//! dies before its store has sent nothing. A taker copies first and swaps afterwards: one that dies
+//! Guarantee: records become visible by one compare-and-swap of `tail` and are taken by one
+//! of `head`; nothing else that matters is written by two processes. A sender that
+//! dies before its swap has sent nothing. A taker copies first and swaps afterwards: one that dies
 //! or is stopped in between has taken nothing and holds up nobody; one that loses the swap throws
-//! its copy away. Lock-free: a swap fails only because another taker's has succeeded.
+//! its copy away. Lock-free: a swap of `head` fails only because another taker's has succeeded, one of
+//! `tail` only because the feed was closed.
 //!
 //! Orders. The copy may race with a sender that already reuses the room, so both sides move the
 //! content by relaxed atomic words, and the copy counts only if the swap succeeds. Then `head` was
@@ -12,8 +13,15 @@
 //! had not been let in. The swap's Release half keeps the copy's loads before it and pairs with that
 //! Acquire load; the Acquire load of `tail` makes the content that of the record.
 //!
+//! Closing sets a bit beside `tail`, which the sender's swap then fails on: whatever was published
+//! before is in front of whoever sees the bit, and nothing comes after it. That is what lets takers say
+//! "nothing more will come" without waiting for a sender that is stopped in the middle.
+//!
 //! Positions count bytes and are never set back, not even when a feed goes to another sender: a
 //! swap from a position that was read long ago cannot meet the same number again.
+//!
+//! How much is inside is nobody's count: each record carries the tally of all that were sent before
+//! it, so the oldest one and the sender's own total say it, whatever died in between.
 //!
 //! What is read is believed only within bounds: a feed that does not add up gives [`Corrupt`].
 //! Sleeping is the affair of whoever owns the feeds.
@@ -21,32 +29,84 @@
 use std::{ptr::NonNull, sync::Arc};
 
 use super::lane::Corrupt;
-use crate::sync::{AtomicU64, CachePadded, Ordering};
+use crate::sync::{AtomicU64, CachePadded, Ordering, fence};
 
 /// The shared indices of one feed.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct FeedHead {
-    /// Bytes ever published. Written by the sender (Release), read by takers (Acquire).
+    /// Bytes ever published, and [`CLOSED`]. Swapped by the sender (AcqRel), closed by anybody (AcqRel),
+    /// read by takers (Acquire).
     tail: CachePadded<AtomicU64>,
     /// Bytes ever taken. Swapped by takers (AcqRel), read by the sender (Acquire).
     head: CachePadded<AtomicU64>,
-    /// Records ever published. Written by the sender (Relaxed, before `tail`).
+    /// The tally of all records that were or are about to be published. Written by the sender (Relaxed,
+    /// before `tail`), read by whoever counts.
     sent: CachePadded<AtomicU64>,
-    /// Records ever taken, or fewer: a taker that died behind its swap did not count, and the next
-    /// one makes up for it. Raised by takers (Relaxed).
-    taken: CachePadded<AtomicU64>,
 }
 
-/// Words before a record's content: its length beside a mark, and how many were sent before it.
+/// Words before a record's content: mark, kind and length; the tally of what was sent before it.
 const PREFIX: u64 = 16;
-/// In place of a length: the rest of the ring up to its end is empty.
-const SKIP: u32 = u32::MAX;
 /// Beside every length, so that a stray word is not taken for one.
-const MARK: u32 = 0x6465_6550;
+const MARK: u64 = 0x6550;
+/// In place of a kind: the rest of the ring up to its end is empty.
+const SKIP: u16 = u16::MAX;
+/// Positions are multiples of eight, so the lowest bit of `tail` is free.
+const CLOSED: u64 = 1;
 
 /// Positions beyond this are nonsense: they would take centuries.
 const FARTHEST: u64 = u64::MAX / 2;
+
+/// How often the inside is looked at anew while takers are at it; any later answer is as good.
+const LOOKS: u32 = 32;
+
+/// How many records, and how many grains of [`GRAIN`] bytes they weigh. Both wrap.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    items: u32,
+    grains: u32,
+}
+
+/// Weights are told to this many bytes; none is lost, as what is rounded is the sum of all.
+const GRAIN: u64 = 64;
+
+impl Tally {
+    const fn of(word: u64) -> Self {
+        Self {
+            items: word as u32,
+            grains: (word >> 32) as u32,
+        }
+    }
+
+    const fn word(self) -> u64 {
+        (self.grains as u64) << 32 | self.items as u64
+    }
+}
+
+/// All that one sender has written, exactly.
+#[derive(Debug, Clone, Copy)]
+struct Total {
+    items: u32,
+    weight: u64,
+}
+
+impl Total {
+    const fn tally(self) -> Tally {
+        Tally {
+            items: self.items,
+            grains: (self.weight / GRAIN) as u32,
+        }
+    }
+}
+
+/// What is inside of a feed at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Records.
+    pub items: u64,
+    /// What they weigh, in bytes, to the nearest 64.
+    pub bytes: u64,
+}
 
 /// The memory of one feed, wherever it lies; a handle for any number of users.
 #[derive(Clone)]
@@ -66,6 +126,99 @@ unsafe impl Sync for Feed {}
 struct Heap {
     head: FeedHead,
     words: Box<[AtomicU64]>,
+}
+
+/// One copied record.
+#[derive(Debug, Clone, Copy)]
+pub struct Record {
+    /// As it was sent.
+    pub kind: u16,
+    start: usize,
+    length: usize,
+    /// Where it began in its feed.
+    pub position: u64,
+}
+
+/// Copies of records, in one stretch of memory that is used again and again.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Each record begins at a multiple of eight.
+    bytes: Vec<u8>,
+    list: Vec<Record>,
+}
+
+impl Records {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// One of them, and its content.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<(Record, &[u8])> {
+        let record = *self.list.get(index)?;
+        let content = &self.bytes[record.start..record.start + record.length];
+        Some((record, content))
+    }
+
+    /// Forgets all but the first `length`.
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(first) = self.list.get(length) {
+            self.bytes.truncate(first.start);
+            self.list.truncate(length);
+        }
+    }
+
+    /// Adds one from elsewhere.
+    pub fn push(&mut self, kind: u16, content: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(content);
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        self.list.push(Record {
+            kind,
+            start,
+            length: content.len(),
+            position: 0,
+        });
+    }
+}
+
+/// What a taker does with records that it has copied and not taken yet.
+pub trait Hold {
+    /// Why it cannot.
+    type Error: From<Corrupt>;
+
+    /// Holds whatever the record refers to, and says how many bytes that is.
+    fn hold(&mut self, record: Record, content: &[u8]) -> Result<usize, Self::Error>;
+
+    /// Lets go of all that was held since the last call of `keep`: another taker was first.
+    fn let_go(&mut self);
+
+    /// What was held since the last call is now the taker's.
+    fn keep(&mut self);
+}
+
+/// Holds nothing.
+#[derive(Debug, Default)]
+pub struct Plain;
+
+impl Hold for Plain {
+    type Error = Corrupt;
+
+    fn hold(&mut self, _record: Record, _content: &[u8]) -> Result<usize, Corrupt> {
+        Ok(0)
+    }
+
+    fn let_go(&mut self) {}
+
+    fn keep(&mut self) {}
 }
 
 impl Feed {
@@ -112,16 +265,27 @@ impl Feed {
         unsafe { self.head.as_ref() }
     }
 
-    /// The word at `position`, which counts bytes.
-    fn word(&self, position: u64) -> &AtomicU64 {
-        let index = (position & (self.capacity - 1)) / 8;
+    /// The words from `position`, which counts bytes, to the end of the ring.
+    fn words(&self, position: u64) -> &[AtomicU64] {
+        let index = ((position & (self.capacity - 1)) / 8) as usize;
+        let count = self.capacity as usize / 8 - index;
         // SAFETY: `capacity` bytes are valid, and the index is below that.
-        unsafe { self.data.add(index as usize).as_ref() }
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr().add(index), count) }
     }
 
-    /// Bytes of one record with its prefix and padding.
-    const fn span(length: u64) -> u64 {
-        PREFIX + length.next_multiple_of(8)
+    fn word(&self, position: u64) -> &AtomicU64 {
+        &self.words(position)[0]
+    }
+
+    /// Bytes from `position` to the end of the ring.
+    fn rest(&self, position: u64) -> u64 {
+        self.capacity - (position & (self.capacity - 1))
+    }
+
+    /// Bytes that one record takes, with its prefix and padding.
+    #[must_use]
+    pub const fn span(length: usize) -> u64 {
+        PREFIX + length.next_multiple_of(8) as u64
     }
 
     /// The longest record that always fits once the feed is empty, wherever the indices stand.
@@ -130,21 +294,67 @@ impl Feed {
         (self.capacity / 2 - PREFIX) as usize
     }
 
-    /// How many records are inside at some moment during the call, or a few more after a death.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        let taken = self.head().taken.load(Ordering::Relaxed);
-        self.head()
-            .sent
-            .load(Ordering::Relaxed)
-            .saturating_sub(taken)
+    /// The end of what lies behind `head`, if the two add up.
+    fn end_behind(&self, head: u64) -> Result<u64, Corrupt> {
+        let tail = self.head().tail.load(Ordering::Acquire) & !CLOSED;
+        let aligned = (tail | head).is_multiple_of(8);
+        // The other index may have moved since; it moves up only.
+        if tail < head || tail - head > self.capacity || !aligned || tail > FARTHEST {
+            return Err(Corrupt);
+        }
+        Ok(tail)
+    }
+
+    /// Both ends, while others move them.
+    fn settled_ends(&self) -> Result<(u64, u64), Corrupt> {
+        let mut head = self.head().head.load(Ordering::Acquire);
+        loop {
+            let ends = self.end_behind(head);
+            let seen = self.head().head.load(Ordering::Acquire);
+            if ends.is_ok() || seen == head {
+                return ends.map(|tail| (head, tail));
+            }
+            head = seen;
+        }
+    }
+
+    /// What is inside at some moment during the call, or a little more: what is being published may
+    /// count already.
+    pub fn inside(&self) -> Result<Inside, Corrupt> {
+        let mut tries = 0..LOOKS;
+        loop {
+            let (head, tail) = self.settled_ends()?;
+            if head == tail {
+                return Ok(Inside::default());
+            }
+            let sent = Tally::of(self.head().sent.load(Ordering::Relaxed));
+            let before = self.tally_at(head, tail);
+            // What was read is of the record at `head` only if the sender had not been let in.
+            fence(Ordering::Acquire);
+            if self.head().head.load(Ordering::Relaxed) != head && tries.next().is_some() {
+                continue;
+            }
+            let before = before?;
+            return Ok(Inside {
+                items: sent.items.wrapping_sub(before.items).into(),
+                bytes: u64::from(sent.grains.wrapping_sub(before.grains)) * GRAIN,
+            });
+        }
+    }
+
+    fn tally_at(&self, mut position: u64, tail: u64) -> Result<Tally, Corrupt> {
+        if self.prefix_at(position)?.0 == SKIP {
+            position += self.rest(position);
+        }
+        if tail - position.min(tail) < PREFIX || self.rest(position) < PREFIX {
+            return Err(Corrupt);
+        }
+        Ok(Tally::of(self.word(position + 8).load(Ordering::Relaxed)))
     }
 
     /// Whether nothing is inside at some moment during the call.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let head = self.head().head.load(Ordering::Acquire);
-        self.head().tail.load(Ordering::Acquire) == head
+    pub fn is_empty(&self) -> Result<bool, Corrupt> {
+        self.settled_ends().map(|(head, tail)| head == tail)
     }
 
     /// Bytes taken so far: what lies before this position the sender may let go of.
@@ -153,41 +363,71 @@ impl Feed {
         self.head().head.load(Ordering::Acquire)
     }
 
-    /// Takes up to `max` records at once, oldest first, up to `max_bytes` of them but for the first.
-    ///
-    /// `hold` sees each record before it is taken, and may hold what it refers to; what it returns
-    /// is the answer if the take succeeds, and is dropped if another taker was first.
-    pub fn take<R, E: From<Corrupt>>(
+    /// Lets nothing more be published, ever.
+    pub fn close(&self) {
+        if !self.is_closed() {
+            self.head().tail.fetch_or(CLOSED, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.head().tail.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Drops what is inside.
+    pub fn discard(&self) -> Result<(), Corrupt> {
+        loop {
+            let (head, tail) = self.settled_ends()?;
+            let swap = &self.head().head;
+            if head == tail
+                || swap
+                    .compare_exchange(head, tail, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes up to `max` records at once, oldest first, into `records`, behind what is there; no further
+    /// ones once they have `max_bytes`. Says how many.
+    pub fn take<H: Hold>(
         &self,
         max: usize,
         max_bytes: usize,
-        scratch: &mut Vec<u8>,
-        mut hold: impl FnMut(&[u8]) -> Result<R, E>,
-    ) -> Result<Vec<R>, E> {
+        records: &mut Records,
+        holder: &mut H,
+    ) -> Result<usize, H::Error> {
         let head = &self.head().head;
         let mut begin = head.load(Ordering::Acquire);
+        let before = records.len();
         loop {
-            let end = self.head().tail.load(Ordering::Acquire);
-            if begin == end {
-                return Ok(Vec::new());
-            }
-            let copied = self.copy(begin, end, max, max_bytes, scratch, &mut hold);
-            match copied {
-                Ok((held, at, taken)) => {
-                    let swap =
-                        head.compare_exchange(begin, at, Ordering::AcqRel, Ordering::Acquire);
-                    match swap {
-                        Ok(_) => {
-                            self.head().taken.fetch_max(taken, Ordering::Relaxed);
-                            return Ok(held);
-                        }
-                        Err(seen) => begin = seen,
-                    }
+            let copied = match self.end_behind(begin) {
+                Ok(end) if end == begin => return Ok(0),
+                Ok(end) => self.copy((begin, end), max, max_bytes, records, holder),
+                Err(corrupt) => Err(corrupt.into()),
+            };
+            let seen = match &copied {
+                Ok(at) => head
+                    .compare_exchange(begin, *at, Ordering::AcqRel, Ordering::Acquire)
+                    .err(),
+                Err(_) => Some(head.load(Ordering::Acquire)),
+            };
+            match (copied, seen) {
+                (Ok(_), None) => {
+                    holder.keep();
+                    return Ok(records.len() - before);
                 }
-                Err(failure) => {
+                (copied, seen) => {
+                    holder.let_go();
+                    records.truncate(before);
+                    let seen = seen.unwrap_or(begin);
                     // Nonsense only because the sender was let in meanwhile, perhaps.
-                    let seen = head.load(Ordering::Acquire);
-                    if seen == begin {
+                    if seen == begin
+                        && let Err(failure) = copied
+                    {
                         return Err(failure);
                     }
                     begin = seen;
@@ -196,177 +436,238 @@ impl Feed {
         }
     }
 
-    fn copy<R, E: From<Corrupt>>(
+    fn copy<H: Hold>(
         &self,
-        begin: u64,
-        end: u64,
+        (begin, end): (u64, u64),
         max: usize,
         max_bytes: usize,
-        scratch: &mut Vec<u8>,
-        hold: &mut impl FnMut(&[u8]) -> Result<R, E>,
-    ) -> Result<(Vec<R>, u64, u64), E> {
-        let aligned = (end | begin).is_multiple_of(8);
-        if end < begin || end - begin > self.capacity || !aligned || end > FARTHEST {
-            return Err(Corrupt.into());
-        }
-        let (mut held, mut at, mut taken, mut bytes) = (Vec::new(), begin, 0, 0);
-        while at != end && held.len() < max {
-            let mut length = self.length_at(at)?;
-            if length == SKIP {
-                at += self.capacity - (at & (self.capacity - 1));
-                if at >= end {
+        records: &mut Records,
+        holder: &mut H,
+    ) -> Result<u64, H::Error> {
+        let (mut at, mut count, mut bytes) = (begin, 0, 0_usize);
+        while at != end && count < max && (bytes < max_bytes || count == 0) {
+            let (mut kind, mut length) = self.prefix_at(at)?;
+            let mut position = at;
+            if kind == SKIP {
+                position += self.rest(at);
+                if position >= end {
                     return Err(Corrupt.into());
                 }
-                length = self.length_at(at)?;
+                (kind, length) = self.prefix_at(position)?;
             }
-            let next = at + Self::span(length.into());
-            let rest = self.capacity - (at & (self.capacity - 1));
-            if next > end || next - at > rest {
+            let next = position + Self::span(length);
+            if kind == SKIP || next > end || next - position > self.rest(position) {
                 return Err(Corrupt.into());
             }
-            bytes += length as usize;
-            if bytes > max_bytes && !held.is_empty() {
-                break;
-            }
-            taken = self.word(at + 8).load(Ordering::Relaxed).wrapping_add(1);
-            self.read(at + PREFIX, length as usize, scratch);
-            held.push(hold(scratch)?);
-            at = next;
+            let record = self.read(kind, position, length, records);
+            let content = &records.bytes[record.start..];
+            bytes = bytes.saturating_add(length + holder.hold(record, &content[..length])?);
+            records.list.push(record);
+            (at, count) = (next, count + 1);
         }
-        Ok((held, at, taken))
+        Ok(at)
     }
 
-    fn length_at(&self, position: u64) -> Result<u32, Corrupt> {
+    /// Kind and length.
+    fn prefix_at(&self, position: u64) -> Result<(u16, usize), Corrupt> {
         let word = self.word(position).load(Ordering::Relaxed);
-        if word >> 32 == u64::from(MARK) {
-            Ok((word & u64::from(u32::MAX)) as u32)
+        if word >> 48 == MARK {
+            Ok(((word >> 32) as u16, word as u32 as usize))
         } else {
             Err(Corrupt)
         }
     }
 
-    fn read(&self, position: u64, length: usize, to: &mut Vec<u8>) {
-        to.clear();
-        to.reserve(length.next_multiple_of(8));
-        for index in 0..length.div_ceil(8) as u64 {
-            let word = self.word(position + index * 8).load(Ordering::Relaxed);
-            to.extend_from_slice(&word.to_ne_bytes());
-        }
-        to.truncate(length);
-    }
-
-    fn write(&self, position: u64, parts: &[&[u8]]) {
-        let mut at = position;
-        let mut put = |word: [u8; 8]| {
-            let word = u64::from_ne_bytes(word);
-            self.word(at).store(word, Ordering::Relaxed);
-            at += 8;
-        };
-        let (mut word, mut filled) = ([0_u8; 8], 0);
-        for part in parts {
-            let missing = (8 - filled) % 8;
-            let (first, rest) = part.split_at(missing.min(part.len()));
-            word[filled..filled + first.len()].copy_from_slice(first);
-            filled += first.len();
-            if filled == 8 {
-                put(word);
-                filled = 0;
-            }
-            let (words, last) = rest.as_chunks::<8>();
-            words.iter().copied().for_each(&mut put);
-            if !last.is_empty() {
-                word[..last.len()].copy_from_slice(last);
-                filled = last.len();
+    fn read(&self, kind: u16, position: u64, length: usize, records: &mut Records) -> Record {
+        let start = records.bytes.len();
+        let words = &self.words(position + PREFIX)[..length.div_ceil(8)];
+        records.bytes.reserve(words.len() * 8);
+        let mut to = records
+            .bytes
+            .spare_capacity_mut()
+            .as_mut_ptr()
+            .cast::<u64>();
+        for word in words {
+            // SAFETY: room for as many words was reserved; a vector of bytes need not be aligned.
+            unsafe {
+                to.write_unaligned(word.load(Ordering::Relaxed));
+                to = to.add(1);
             }
         }
-        if filled > 0 {
-            put(word);
+        // SAFETY: that many bytes were just written.
+        unsafe { records.bytes.set_len(start + words.len() * 8) };
+        Record {
+            kind,
+            start,
+            length,
+            position,
         }
     }
 }
 
-/// The sending end: one at a time.
+/// Why nothing was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// No room now.
+    NoRoom,
+    /// The feed is closed.
+    Closed,
+    /// It does not add up.
+    Corrupt,
+}
+
+impl From<Corrupt> for Unsent {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
+/// The sending end: one at a time. Records are written, any number of them, and published together.
 pub struct FeedSender {
     feed: Feed,
+    /// What is published.
     tail: u64,
-    sent: u64,
+    sent: Total,
+    /// The end of what is written.
+    written: u64,
+    total: Total,
     /// The takers' index as last seen; never ahead of the truth.
     seen_head: u64,
-}
-
-/// A record was published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
-    /// Once the feed's head has reached this position the record is taken.
-    pub end: u64,
 }
 
 impl FeedSender {
     /// The one sender of a feed: of a fresh one, or of one whose sender has died.
     pub fn new(feed: Feed) -> Result<Self, Corrupt> {
-        let seen_head = feed.head().head.load(Ordering::Acquire);
-        let tail = feed.head().tail.load(Ordering::Acquire);
-        let sent = feed.head().sent.load(Ordering::Relaxed);
-        let aligned = (tail | seen_head).is_multiple_of(8);
-        if tail < seen_head || tail - seen_head > feed.capacity || !aligned || tail > FARTHEST {
-            return Err(Corrupt);
-        }
+        let (seen_head, tail) = feed.settled_ends()?;
+        let tally = Tally::of(feed.head().sent.load(Ordering::Relaxed));
+        let sent = Total {
+            items: tally.items,
+            weight: u64::from(tally.grains) * GRAIN,
+        };
         Ok(Self {
             feed,
             tail,
             sent,
+            written: tail,
+            total: sent,
             seen_head,
         })
     }
 
-    /// Publishes `parts`, one behind the other, as one record; `None` if there is no room now.
-    ///
-    /// # Panics
-    /// If the record is longer than [`Feed::longest`].
-    pub fn send(&mut self, parts: &[&[u8]]) -> Result<Option<Published>, Corrupt> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        assert!(
-            length <= self.feed.longest(),
-            "a record of {length} bytes is too long"
-        );
-        let span = Feed::span(length as u64);
-        let rest = self.feed.capacity - (self.tail & (self.feed.capacity - 1));
+    /// Where the next record of `length` would begin and end, if there is room.
+    pub fn place(&mut self, length: usize) -> Result<(u64, u64), Unsent> {
+        let span = Feed::span(length);
+        let rest = self.feed.rest(self.written);
         let skip = if span > rest { rest } else { 0 };
-        if !self.has_room(skip + span)? {
-            return Ok(None);
+        if length > self.feed.longest() || !self.has_room(skip + span)? {
+            return Err(Unsent::NoRoom);
         }
-        let begin = self.tail + skip;
-        if skip > 0 {
-            self.mark(self.tail, SKIP);
-        }
-        self.mark(begin, length as u32);
-        self.feed
-            .word(begin + 8)
-            .store(self.sent, Ordering::Relaxed);
-        self.feed.write(begin + PREFIX, parts);
-        self.tail = begin + span;
-        self.sent = self.sent.wrapping_add(1);
-        let head = self.feed.head();
-        head.sent.store(self.sent, Ordering::Relaxed);
-        head.tail.store(self.tail, Ordering::Release);
-        Ok(Some(Published { end: self.tail }))
+        let begin = self.written + skip;
+        Ok((begin, begin + span))
     }
 
-    fn mark(&self, position: u64, length: u32) {
-        let word = u64::from(MARK) << 32 | u64::from(length);
+    /// Writes a record of `head` and the bytes at `stream` behind it, which weighs `weight` bytes; it is
+    /// not seen before it is published. Says where it ends: once the feed's head has reached that it is taken.
+    ///
+    /// # Safety
+    /// As many bytes are readable there.
+    pub unsafe fn write(
+        &mut self,
+        kind: u16,
+        weight: u64,
+        head: &[u64],
+        stream: (*const u8, usize),
+    ) -> Result<u64, Unsent> {
+        debug_assert!(kind != SKIP);
+        let length = size_of_val(head) + stream.1;
+        let (begin, end) = self.place(length)?;
+        if begin != self.written {
+            self.mark(self.written, SKIP, 0);
+        }
+        self.mark(begin, kind, length);
+        let words = &self.feed.words(begin + 8)[..(end - begin) as usize / 8 - 1];
+        words[0].store(self.total.tally().word(), Ordering::Relaxed);
+        let (heads, rest) = words[1..].split_at(head.len());
+        for (word, value) in heads.iter().zip(head) {
+            word.store(*value, Ordering::Relaxed);
+        }
+        let mut from = stream.0;
+        let whole = stream.1 / 8;
+        for word in &rest[..whole] {
+            // SAFETY: `whole` words are readable by the caller's promise, at any alignment.
+            unsafe {
+                word.store(from.cast::<u64>().read_unaligned(), Ordering::Relaxed);
+                from = from.add(8);
+            }
+        }
+        if let Some(word) = rest.get(whole) {
+            let mut last = [0_u8; 8];
+            // SAFETY: that many bytes are left of what the caller promised.
+            unsafe { from.copy_to_nonoverlapping(last.as_mut_ptr(), stream.1 % 8) };
+            word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
+        }
+        self.written = end;
+        self.total.items = self.total.items.wrapping_add(1);
+        self.total.weight = self.total.weight.wrapping_add(weight);
+        Ok(end)
+    }
+
+    /// Shows what was written to the takers, all at once.
+    pub fn publish(&mut self) -> Result<(), Unsent> {
+        let head = self.feed.head();
+        head.sent
+            .store(self.total.tally().word(), Ordering::Relaxed);
+        let swap = head.tail.compare_exchange(
+            self.tail,
+            self.written,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        match swap {
+            Ok(_) => {
+                (self.tail, self.sent) = (self.written, self.total);
+                Ok(())
+            }
+            Err(seen) => {
+                head.sent.store(self.sent.tally().word(), Ordering::Relaxed);
+                self.forget();
+                Err(if seen == self.tail | CLOSED {
+                    Unsent::Closed
+                } else {
+                    Unsent::Corrupt
+                })
+            }
+        }
+    }
+
+    /// Takes back what was written and not published.
+    pub fn forget(&mut self) {
+        (self.written, self.total) = (self.tail, self.sent);
+    }
+
+    /// Writes one record of plain bytes, and publishes it.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<u64, Unsent> {
+        let weight = Feed::span(bytes.len());
+        // SAFETY: a slice is readable.
+        let end = unsafe { self.write(0, weight, &[], (bytes.as_ptr(), bytes.len())) }?;
+        self.publish().map(|()| end)
+    }
+
+    fn mark(&self, position: u64, kind: u16, length: usize) {
+        let word = MARK << 48 | u64::from(kind) << 32 | length as u64;
         self.feed.word(position).store(word, Ordering::Relaxed);
     }
 
     fn has_room(&mut self, wanted: u64) -> Result<bool, Corrupt> {
-        if self.tail - self.seen_head + wanted <= self.feed.capacity {
+        if self.written - self.seen_head + wanted <= self.feed.capacity {
             return Ok(true);
         }
-        let head = self.feed.head().head.load(Ordering::Acquire);
+        let head = self.feed.taken_bytes();
         if head < self.seen_head || head > self.tail {
             return Err(Corrupt);
         }
         self.seen_head = head;
-        Ok(self.tail - head + wanted <= self.feed.capacity)
+        Ok(self.written - head + wanted <= self.feed.capacity)
     }
 
     /// The feed, as its takers see it.
@@ -382,34 +683,52 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_closed_feed_gives_out_what_it_has_and_takes_no_more() {
+        let feed = Feed::private(256);
+        let mut sender = FeedSender::new(feed.clone()).unwrap();
+        sender.send(b"before").unwrap();
+        feed.close();
+        assert_eq!(sender.send(b"after"), Err(Unsent::Closed));
+        assert_eq!(feed.inside().unwrap().items, 1);
+        let mut records = Records::default();
+        assert_eq!(feed.take(9, 999, &mut records, &mut Plain), Ok(1));
+        assert_eq!(records.get(0).unwrap().1, b"before");
+        assert_eq!(feed.is_empty(), Ok(true));
+        let mut next = FeedSender::new(feed).unwrap();
+        assert_eq!(next.send(b"after"), Err(Unsent::Closed));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn nonsense_gives_an_answer(
             sent in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
-            spoilt in prop::collection::vec((0..36_usize, any::<u64>()), 1..6),
+            spoilt in prop::collection::vec((0..35_usize, any::<u64>()), 1..6),
         ) {
             let feed = Feed::private(256);
             let mut sender = FeedSender::new(feed.clone()).unwrap();
             for record in &sent {
-                let _ = sender.send(&[record]);
+                let _ = sender.send(record);
             }
             for (place, value) in spoilt {
                 let head = feed.head();
-                match [&head.tail, &head.head, &head.sent, &head.taken].get(place) {
+                match [&head.tail, &head.head, &head.sent].get(place) {
                     Some(index) => index.store(value, Ordering::SeqCst),
-                    None => feed.word((place - 4) as u64 * 8).store(value, Ordering::SeqCst),
+                    None => feed.word((place - 3) as u64 * 8).store(value, Ordering::SeqCst),
                 }
             }
-            let mut scratch = Vec::new();
+            let mut records = Records::default();
             for _ in 0..8 {
-                let _ = feed.take(3, 1000, &mut scratch, |record| Ok::<_, Corrupt>(record.len()));
-                let _ = sender.send(&[b"after"]);
+                let _ = feed.inside();
+                let _ = feed.take(3, 1000, &mut records, &mut Plain);
+                let _ = sender.send(b"after");
                 if let Ok(next) = FeedSender::new(feed.clone()) {
                     sender = next;
                 }
             }
+            let _ = feed.discard();
         }
     }
 }

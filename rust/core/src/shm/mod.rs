@@ -21,6 +21,8 @@ mod message;
 mod parcel;
 #[cfg(not(penstock_loom))]
 mod port;
+#[cfg(not(any(penstock_loom, penstock_shuttle)))]
+pub mod queue;
 #[cfg(not(penstock_loom))]
 mod segment;
 pub mod slab;

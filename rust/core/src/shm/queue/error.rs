@@ -1,0 +1,87 @@
+//! Why an operation was refused. Nothing was changed then.
+
+use std::{fmt, io};
+
+use super::super::{lane::Corrupt, layout::AttachError};
+
+/// See the module's head.
+#[derive(Debug)]
+pub enum QueueError {
+    /// No room now, in the queue or in this process's arena.
+    Full,
+    /// The item can never fit.
+    TooLarge {
+        /// Bytes of the item.
+        wanted: usize,
+        /// The most that one item may have.
+        largest: usize,
+    },
+    /// The item has more buffers than one item can name.
+    TooMany {
+        /// Buffers of the item.
+        buffers: usize,
+        /// The most that one item may have.
+        most: usize,
+    },
+    /// The queue was shut down, and, for a taker, nothing is left.
+    ShutDown,
+    /// This process has left the queue.
+    Closed,
+    /// All seats are taken.
+    Crowded,
+    /// The queue belongs to processes of another pid namespace, whose deaths cannot be seen here.
+    Namespace,
+    /// The lease was over, or its item is with somebody else.
+    LeaseLost,
+    /// The system has no memory for the pages.
+    Memory(io::Error),
+    /// What lies in the segment does not add up.
+    Corrupt,
+    /// The descriptor is not that of a queue.
+    Attach(AttachError),
+    /// Settings that make no queue.
+    Settings(&'static str),
+    /// A system call failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => write!(f, "there is no room now"),
+            Self::TooLarge { wanted, largest } => {
+                write!(f, "an item of {wanted} bytes is larger than {largest}")
+            }
+            Self::TooMany { buffers, most } => {
+                write!(f, "an item of {buffers} buffers has more than {most}")
+            }
+            Self::ShutDown => write!(f, "the queue was shut down"),
+            Self::Closed => write!(f, "this process has left the queue"),
+            Self::Crowded => write!(f, "all seats of the queue are taken"),
+            Self::Namespace => write!(f, "the queue belongs to another pid namespace"),
+            Self::LeaseLost => write!(f, "the lease is over"),
+            Self::Memory(error) => write!(f, "no memory for the queue's pages: {error}"),
+            Self::Corrupt => write!(f, "the queue's segment is damaged"),
+            Self::Attach(error) => error.fmt(f),
+            Self::Settings(why) => write!(f, "{why}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for QueueError {}
+
+impl From<Corrupt> for QueueError {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
+impl From<AttachError> for QueueError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Io(error) => Self::Io(error),
+            error => Self::Attach(error),
+        }
+    }
+}
