@@ -14,7 +14,7 @@
 pub use loom::{
     cell::UnsafeCell,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread::yield_now,
@@ -23,7 +23,7 @@ pub use loom::{
 #[cfg(penstock_shuttle)]
 pub use shuttle::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread::yield_now,
@@ -32,7 +32,7 @@ pub use shuttle::{
 #[cfg(not(any(penstock_loom, penstock_shuttle)))]
 pub use std::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread::yield_now,
@@ -103,6 +103,13 @@ impl<T> UnsafeCell<T> {
         self.inside.store(0, Ordering::SeqCst);
         result
     }
+}
+
+/// A numbered place at which a test can end or stop the process.
+#[inline(always)]
+pub fn failpoint() {
+    #[cfg(penstock_failpoints)]
+    failpoints::hit();
 }
 
 /// Locks `mutex`; a panic in another holder left the data consistent, as no critical section

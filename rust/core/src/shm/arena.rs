@@ -1,4 +1,4 @@
-//! Where large payloads lie: one sparse file an owner writes and others read.
+//! Where large payloads lie: a sparse file, or a part of one, that an owner writes and others read.
 //!
 //! Owner and readers share the content and one [`SlabEntry`] a slab, nothing else: the allocator,
 //! its free lists and all counts are in the owner's private memory, so no reader can damage or
@@ -23,16 +23,19 @@ use super::{
 };
 use crate::{
     fork,
-    sync::{Arc, Mutex, lock},
+    sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering, lock},
 };
 
 /// Slabs one arena can have at a time.
 const SLABS: usize = 4096;
-const TABLE_BYTES: usize = SLABS * size_of::<SlabEntry>();
+pub(super) const TABLE_BYTES: usize = SLABS * size_of::<SlabEntry>();
 const DATA_OFFSET: usize = HEADER_BYTES + TABLE_BYTES;
 
 /// The allocation unit. Every slab starts on a multiple of it, so content is page-aligned.
-const UNIT: usize = 16 << 10;
+pub(super) const UNIT: usize = 16 << 10;
+
+/// Entries of a table whose pages are populated at once.
+const ENTRIES: u32 = 64;
 
 /// Idle touched bytes that an owner keeps for the next slab.
 const KEEP_WARM: usize = 64 << 20;
@@ -47,11 +50,30 @@ pub(super) struct SlabRef {
     pub(super) length: u64,
 }
 
+/// Where an arena lies in a segment that holds more than that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// [`TABLE_BYTES`], from a page's beginning on.
+    pub(super) table: usize,
+    /// The content, from a page's beginning on.
+    pub(super) data: usize,
+    /// Its bytes: whole units.
+    pub(super) capacity: usize,
+    /// How many entries of the table were ever in use, if others have to know; in the same segment.
+    pub(super) slots: Option<NonNull<AtomicU32>>,
+}
+
 /// The mapped file, as owner and readers see it.
 #[derive(Debug)]
 pub struct ArenaMap {
-    segment: Segment,
+    segment: Arc<Segment>,
+    place: Place,
 }
+
+// SAFETY: `slots` leads to an atomic word of the segment, which `self` keeps alive.
+unsafe impl Send for ArenaMap {}
+// SAFETY: as above.
+unsafe impl Sync for ArenaMap {}
 
 impl ArenaMap {
     /// A new arena with room for `max_bytes`, rounded up to whole units.
@@ -61,7 +83,7 @@ impl ArenaMap {
         let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         let parameters = [SLABS as u64, UNIT as u64, 0];
         let segment = Segment::create(c"penstock-arena", Content::Arena, length, parameters)?;
-        Ok(Self { segment })
+        Ok(Self::whole(segment))
     }
 
     /// Maps an arena that another process (or this one) created.
@@ -72,7 +94,24 @@ impl ArenaMap {
         if slabs != SLABS as u64 || unit != UNIT as u64 || !whole {
             return Err(AttachError::Damaged);
         }
-        Ok(Self { segment })
+        Ok(Self::whole(segment))
+    }
+
+    fn whole(segment: Segment) -> Self {
+        let place = Place {
+            table: HEADER_BYTES,
+            data: DATA_OFFSET,
+            capacity: segment.length() - DATA_OFFSET,
+            slots: None,
+        };
+        Self::within(Arc::new(segment), place)
+    }
+
+    /// The arena at `place` of a segment, where nothing else lies.
+    pub(super) fn within(segment: Arc<Segment>, place: Place) -> Self {
+        debug_assert!(segment.at(place.table, TABLE_BYTES).is_some());
+        debug_assert!(segment.at(place.data, place.capacity).is_some());
+        Self { segment, place }
     }
 
     /// As [`ArenaMap::attach`], the content without the right to write: a stray store there ends
@@ -85,7 +124,7 @@ impl ArenaMap {
 
     /// Bytes of content there is room for.
     pub fn capacity(&self) -> usize {
-        self.segment.length() - DATA_OFFSET
+        self.place.capacity
     }
 
     /// The descriptor, to hand to another process.
@@ -93,19 +132,82 @@ impl ArenaMap {
         self.segment.fd()
     }
 
+    fn slots(&self) -> Option<&AtomicU32> {
+        // SAFETY: a word of the segment, by the promise of `Place`.
+        self.place.slots.map(|slots| unsafe { slots.as_ref() })
+    }
+
+    /// How many entries may be looked at.
+    fn used(&self) -> usize {
+        let used = self.slots().map(|slots| slots.load(Ordering::Acquire));
+        used.map_or(SLABS, |used| SLABS.min(used as usize))
+    }
+
+    /// The owner is about to use a slot: makes sure of its entry, and says so to the others.
+    fn open(&self, slot: u32) -> io::Result<()> {
+        let Some(slots) = self.slots() else {
+            return Ok(());
+        };
+        if slots.load(Ordering::Relaxed) > slot {
+            return Ok(());
+        }
+        if slot.is_multiple_of(ENTRIES) {
+            let bytes = ENTRIES as usize * size_of::<SlabEntry>();
+            let first = slot as usize * size_of::<SlabEntry>();
+            self.segment.populate(self.place.table + first, bytes)?;
+        }
+        slots.store(slot + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// The entry of a slot that somebody else has named.
     fn entry(&self, slot: u64) -> Option<&SlabEntry> {
+        self.own_entry(slot).filter(|_| slot < self.used() as u64)
+    }
+
+    /// The entry of a slot that the owner has chosen, whatever the segment says is in use.
+    fn own_entry(&self, slot: u64) -> Option<&SlabEntry> {
         let slot = usize::try_from(slot).ok().filter(|slot| *slot < SLABS)?;
-        let offset = HEADER_BYTES + slot * size_of::<SlabEntry>();
+        let offset = self.place.table + slot * size_of::<SlabEntry>();
         let entry = self.segment.at(offset, size_of::<SlabEntry>())?;
         // SAFETY: inside the mapping, aligned (the table starts on a page and entries are 64
         // bytes), alive as long as `self`; an entry is all atomics, for which any bits are valid.
         Some(unsafe { entry.cast::<SlabEntry>().as_ref() })
     }
 
+    fn entries(&self) -> impl Iterator<Item = &SlabEntry> {
+        (0..self.used() as u64).filter_map(|slot| self.entry(slot))
+    }
+
+    /// Clears the bits of a participant that has died, or of an owner that has.
+    pub(super) fn bury(&self, participant: u32) {
+        self.entries()
+            .filter(|entry| entry.is_held_by(participant))
+            .for_each(|entry| entry.unpin(participant));
+    }
+
+    /// Whether anybody holds any of its slabs.
+    pub(super) fn is_held(&self) -> bool {
+        self.entries().any(SlabEntry::is_held)
+    }
+
+    /// Whether a participant does.
+    pub(super) fn is_held_by(&self, participant: u32) -> bool {
+        self.entries().any(|entry| entry.is_held_by(participant))
+    }
+
+    /// What the last owner has handed out is good no more; nobody holds any of it.
+    pub(super) fn renew(&self) {
+        self.entries().for_each(SlabEntry::renew);
+    }
+
     fn content(&self, reference: &SlabRef) -> Option<NonNull<u8>> {
         let offset = usize::try_from(reference.offset).ok()?;
         let length = usize::try_from(reference.length).ok()?;
-        self.segment.at(DATA_OFFSET.checked_add(offset)?, length)
+        if offset.checked_add(length)? > self.place.capacity {
+            return None;
+        }
+        self.segment.at(self.place.data + offset, length)
     }
 }
 
@@ -257,14 +359,15 @@ impl Arena {
             books.vacant.push(slot);
             return Err(full);
         };
-        if let Err(error) = books.populate(&self.map, unit, units) {
+        let ready = self.map.open(slot);
+        if let Err(error) = ready.and_then(|()| books.populate(&self.map, unit, units)) {
             books.buddy.free(unit, order);
             books.vacant.push(slot);
             return Err(ArenaError::Memory(error));
         }
         let entry = self
             .map
-            .entry(u64::from(slot))
+            .own_entry(u64::from(slot))
             .expect("a vacant slot is in the table");
         let generation = entry.take();
         books.live.push(Live {
@@ -286,6 +389,7 @@ impl Arena {
         Ok(OwnedSlab {
             arena: Arc::clone(self),
             reference,
+            is_left: AtomicBool::new(false),
         })
     }
 
@@ -293,7 +397,7 @@ impl Arena {
     pub fn bury(&self, participant: u32) {
         let mut books = lock(&self.books);
         for live in &books.live {
-            if let Some(entry) = self.map.entry(live.slot.into()) {
+            if let Some(entry) = self.map.own_entry(live.slot.into()) {
                 entry.unpin(participant);
             }
         }
@@ -320,7 +424,7 @@ impl Books {
         while index < self.live.len() {
             let live = &self.live[index];
             let entry = map
-                .entry(live.slot.into())
+                .own_entry(live.slot.into())
                 .expect("a live slot is in the table");
             if !entry.retire(live.generation) {
                 index += 1;
@@ -368,7 +472,7 @@ impl Books {
 
     fn populate(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
         for (unit, units) in self.runs(unit, units, false) {
-            let offset = DATA_OFFSET + unit as usize * UNIT;
+            let offset = map.place.data + unit as usize * UNIT;
             map.segment.populate(offset, units as usize * UNIT)?;
             self.mark(unit, units, true);
         }
@@ -378,7 +482,7 @@ impl Books {
     fn punch(&mut self, map: &ArenaMap, unit: u32, units: u32) {
         for (unit, units) in self.runs(unit, units, true) {
             map.segment
-                .punch(DATA_OFFSET + unit as usize * UNIT, units as usize * UNIT);
+                .punch(map.place.data + unit as usize * UNIT, units as usize * UNIT);
             self.mark(unit, units, false);
         }
     }
@@ -388,11 +492,30 @@ impl Books {
 pub struct OwnedSlab {
     arena: Arc<Arena>,
     reference: SlabRef,
+    /// The owner leaves, and others clear the bit when what names the slab has been read.
+    is_left: AtomicBool,
 }
 
 impl OwnedSlab {
     pub(super) fn reference(&self) -> SlabRef {
         self.reference
+    }
+
+    /// Leaves the bit set when the slab is dropped, for whoever buries the owner.
+    pub(super) fn leave_set(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Names the `length` bytes at `at`, if they lie in this slab.
+    pub(super) fn part(&self, at: *const u8, length: usize) -> Option<SlabRef> {
+        let (start, whole) = self.content();
+        let offset = at.addr().checked_sub(start.as_ptr().addr())?;
+        let inside = offset.checked_add(length)? <= whole;
+        inside.then_some(SlabRef {
+            offset: self.reference.offset + offset as u64,
+            length: length as u64,
+            ..self.reference
+        })
     }
 
     /// Where the content lies, and how long it is.
@@ -409,7 +532,8 @@ impl Drop for OwnedSlab {
     fn drop(&mut self) {
         // In a forked child the bit is the parent's.
         if self.arena.owner.is_here()
-            && let Some(entry) = self.arena.map.entry(self.reference.slot)
+            && !self.is_left.load(Ordering::Relaxed)
+            && let Some(entry) = self.arena.map.own_entry(self.reference.slot)
         {
             entry.unpin(OWNER);
         }
@@ -423,6 +547,12 @@ pub struct Holder {
     /// Pins of this process by slot; count and bit change together.
     pins: Mutex<HashMap<u64, u32>>,
     owner: fork::Owner,
+    told: Option<Box<dyn Told>>,
+}
+
+/// Who wants to know that a process holds a slab no more.
+pub(super) trait Told: Send + Sync {
+    fn let_go(&self);
 }
 
 /// Why a reference was refused.
@@ -441,6 +571,15 @@ impl Holder {
     /// If the number is the owner's or beyond the table.
     #[must_use]
     pub fn new(map: Arc<ArenaMap>, participant: u32) -> Arc<Self> {
+        Self::of(map, participant, None)
+    }
+
+    /// One that says when a slab's bit was cleared.
+    pub(super) fn telling(map: Arc<ArenaMap>, participant: u32, told: Box<dyn Told>) -> Arc<Self> {
+        Self::of(map, participant, Some(told))
+    }
+
+    fn of(map: Arc<ArenaMap>, participant: u32, told: Option<Box<dyn Told>>) -> Arc<Self> {
         assert!(
             participant != OWNER && participant < PARTICIPANTS,
             "no such participant"
@@ -451,6 +590,7 @@ impl Holder {
             participant,
             pins,
             owner: fork::Owner::current(),
+            told,
         })
     }
 
@@ -498,6 +638,27 @@ impl Pinned {
     }
 }
 
+impl Pinned {
+    /// The same slab, held once more.
+    pub(super) fn again(&self) -> Self {
+        *lock(&self.holder.pins)
+            .entry(self.reference.slot)
+            .or_insert(0) += 1;
+        Self {
+            holder: Arc::clone(&self.holder),
+            ..*self
+        }
+    }
+
+    /// Gives the pin up and leaves the bit, for whoever buries this participant. It stays counted, so
+    /// no other pin's end clears the bit.
+    pub(super) fn leave_set(self) {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: the value is not dropped, so its one field with a destructor is read out once.
+        drop(unsafe { std::ptr::read(&raw const this.holder) });
+    }
+}
+
 impl Drop for Pinned {
     fn drop(&mut self) {
         if !self.holder.owner.is_here() {
@@ -512,6 +673,10 @@ impl Drop for Pinned {
             pins.remove(&self.reference.slot);
             if let Some(entry) = self.holder.map.entry(self.reference.slot) {
                 entry.unpin(self.holder.participant);
+            }
+            drop(pins);
+            if let Some(told) = &self.holder.told {
+                told.let_go();
             }
         }
     }

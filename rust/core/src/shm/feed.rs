@@ -566,6 +566,12 @@ impl FeedSender {
         Ok((begin, begin + span))
     }
 
+    /// The end of what is written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Writes a record of `head` and the bytes at `stream` behind it, which weighs `weight` bytes; it is
     /// not seen before it is published. Says where it ends: once the feed's head has reached that it is taken.
     ///

@@ -20,6 +20,7 @@ pub(super) const HEADER_BYTES: usize = 4096;
 pub(super) enum Content {
     Arena = 1,
     Link = 2,
+    Queue = 3,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -59,6 +59,14 @@ impl SlabEntry {
         self.generation.load(Ordering::Relaxed)
     }
 
+    /// Called by the owner of an arena whose last owner has died, before it uses it: no reference of
+    /// that one's is good any more. Nobody holds the slab.
+    pub fn renew(&self) {
+        let generation = self.generation.load(Ordering::Relaxed);
+        self.generation
+            .store(generation.wrapping_add(1), Ordering::Release);
+    }
+
     /// Sets the participant's bit if the slab still is of that generation.
     #[must_use]
     pub fn pin(&self, participant: u32, generation: u64) -> bool {
@@ -84,6 +92,12 @@ impl SlabEntry {
         self.holders
             .iter()
             .any(|word| word.load(Ordering::Acquire) != 0)
+    }
+
+    /// Whether a participant does.
+    pub fn is_held_by(&self, participant: u32) -> bool {
+        let (word, bit) = place(participant);
+        self.holders[word].load(Ordering::Acquire) & bit != 0
     }
 
     /// Called by the owner: makes the slab free if nobody holds it. After a true answer no pin

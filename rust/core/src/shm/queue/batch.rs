@@ -1,13 +1,10 @@
 //! What was taken: one stretch of memory for the short streams of many items, used again and again.
 
-use super::super::arena::Pinned;
+use std::collections::VecDeque;
 
-/// An item that its taker answers for until it acknowledges it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    pub(super) entry: u32,
-    pub(super) generation: u32,
-}
+pub use super::leases::Lease;
+use super::references;
+use crate::shm::{arena::Pinned, feed::Records};
 
 /// One item of a batch.
 pub struct Taken<'a> {
@@ -23,11 +20,23 @@ pub struct Taken<'a> {
     pub lease: Option<Lease>,
 }
 
+/// What an item has beside its record.
+pub(super) struct More {
+    /// Which record of the batch.
+    pub(super) record: usize,
+    pub(super) pins: Vec<Pinned>,
+    pub(super) lease: Option<Lease>,
+}
+
 /// See the module's head. Items that are still in it when it is dropped or cleared are lost, unless
 /// they are under a lease.
 #[derive(Default)]
 pub struct Batch {
-    bytes: Vec<u8>,
+    pub(super) records: Records,
+    /// In the order of the records; those that have nothing more are not in it.
+    pub(super) more: VecDeque<More>,
+    /// Records that were given out.
+    given: usize,
 }
 
 impl Batch {
@@ -40,7 +49,7 @@ impl Batch {
     /// How many items are in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        0
+        self.records.len() - self.given
     }
 
     /// Whether none is.
@@ -51,10 +60,47 @@ impl Batch {
 
     /// The oldest, which then is no longer in it.
     pub fn pop(&mut self) -> Option<Taken<'_>> {
-        let _ = &self.bytes;
-        None
+        let index = self.given;
+        let (record, content) = self.records.get(index)?;
+        self.given += 1;
+        let more = match self.more.front() {
+            Some(more) if more.record == index => self.more.pop_front(),
+            _ => None,
+        };
+        let (mut pins, lease) = more.map_or((Vec::new(), None), |more| (more.pins, more.lease));
+        let code = record.kind & !references::SLABS;
+        if !references::are_in(record.kind) {
+            return Some(Taken {
+                code,
+                inline: content,
+                stream: None,
+                buffers: pins,
+                lease,
+            });
+        }
+        let start = references::stream_at(pins.len()).min(content.len());
+        let stream_first = matches!(references::decode(content), Ok((_, true)));
+        let stream = (stream_first && !pins.is_empty()).then(|| pins.remove(0));
+        Some(Taken {
+            code,
+            inline: if stream_first { &[] } else { &content[start..] },
+            stream,
+            buffers: pins,
+            lease,
+        })
     }
 
     /// Forgets what is in it.
-    pub fn clear(&mut self) {}
+    pub fn clear(&mut self) {
+        self.records.truncate(0);
+        self.more.clear();
+        self.given = 0;
+    }
+
+    /// Makes its memory new, if all was given out.
+    pub(super) fn renew(&mut self) {
+        if self.given > 0 && self.is_empty() {
+            self.clear();
+        }
+    }
 }

@@ -6,28 +6,45 @@
 //! left half done is undone or finished by any of the others.
 
 mod batch;
+pub mod bell;
+mod bounds;
+mod burial;
+mod control;
 mod error;
+mod giving;
 mod item;
+mod leases;
+mod local;
+mod plan;
+mod process;
+mod references;
+mod seated;
+pub mod seats;
+mod sentinel;
 mod settings;
+mod shared;
+pub mod sleepers;
 mod statistics;
+mod taking;
+mod threads;
+mod waiting;
 
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use batch::{Batch, Lease, Taken};
 pub use error::QueueError;
 pub use item::{Buffer, Item, MOST_BUFFERS};
+use local::Local;
+pub use seated::Born;
 pub use settings::{Acknowledged, Settings};
+use shared::Shared;
 pub use statistics::Statistics;
+pub use waiting::Sleeper;
 
-use super::arena::OwnedSlab;
-use crate::{
-    park::Parked,
-    ring::Wake,
-    sync::{Arc, Mutex, lock},
-};
+use crate::{fork::PerProcess, ring::Wake, sync::Arc};
 
 /// What somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,39 +76,47 @@ pub enum Shutdown {
 /// thread:  take → 0;  sleeper(Items);  loop { arm;  take → some: done;  park }      (dropping it leaves)
 /// task:    take → 0;  loop { enlist(Items, …);  take → some: leave, done;  sleep }  (leave on every way out)
 /// ```
-pub struct Queue<W> {
-    settings: Settings,
-    fd: OwnedFd,
-    tasks: Mutex<Vec<Arc<W>>>,
+pub struct Queue<W: Wake + Send + Sync + 'static> {
+    shared: Arc<Shared>,
+    here: PerProcess<Local<W>>,
 }
 
 impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// A new queue; this process joins with its first operation.
     pub fn create(settings: Settings) -> Result<Arc<Self>, QueueError> {
-        let _ = settings;
-        Err(QueueError::Crowded)
+        Shared::create(settings).map(Self::of)
     }
 
     /// The queue behind a descriptor that another process (or this one) made.
     pub fn attach(fd: OwnedFd) -> Result<Arc<Self>, QueueError> {
-        drop(fd);
-        Err(QueueError::Crowded)
+        Shared::attach(fd).map(Self::of)
+    }
+
+    fn of(shared: Shared) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            here: PerProcess::new(),
+        })
+    }
+
+    fn here(&self) -> &Local<W> {
+        self.here
+            .get_or_make(|| Arc::new(Local::new(Arc::clone(&self.shared))))
     }
 
     /// The descriptor, to hand to another process.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.fd.as_fd()
+        self.shared.segment.fd()
     }
 
     /// What tells this queue from every other one.
     pub fn id(&self) -> u128 {
-        0
+        self.shared.id
     }
 
     /// What it was made with.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.shared.settings
     }
 
     /// Puts an item in, and wakes a taker if one sleeps.
@@ -103,12 +128,12 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
 
     /// Puts in as many as fit, in order, and says how many; an error if not even the first did.
     pub fn send_many(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
-        let _ = items;
-        Err(QueueError::Closed)
+        self.here().send_many(items)
     }
 
-    /// Takes up to `max` items, and up to `max_bytes` of them but for the first, into `batch`, behind
-    /// what it holds. Zero: there is nothing now. [`QueueError::ShutDown`] if there will be nothing more.
+    /// Takes up to `max` items, and no further ones once they have `max_bytes` together, into `batch`,
+    /// behind what it holds. Zero: there is nothing now. [`QueueError::ShutDown`] if there will be
+    /// nothing more.
     ///
     /// Lanes take turns, so no sender is starved by another; the items of one sender are in order.
     pub fn take(
@@ -117,41 +142,35 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
         max_bytes: usize,
         batch: &mut Batch,
     ) -> Result<usize, QueueError> {
-        let _ = (max, max_bytes, batch);
-        Err(QueueError::Closed)
+        self.here().take(max, max_bytes, batch)
     }
 
     /// Says that an item taken under a lease was dealt with. [`QueueError::LeaseLost`] if it has been
     /// handed to somebody else, or back, meanwhile.
     pub fn acknowledge(&self, lease: Lease) -> Result<(), QueueError> {
-        let _ = lease;
-        Err(QueueError::LeaseLost)
+        self.here().acknowledge(lease, false)
     }
 
     /// Hands an item taken under a lease back, for anybody to take.
     pub fn give_back(&self, lease: Lease) -> Result<(), QueueError> {
-        let _ = lease;
-        Err(QueueError::LeaseLost)
+        self.here().acknowledge(lease, true)
     }
 
     /// Memory of `length` bytes that is born in this process's arena: an item that names a buffer inside
     /// of it is handed over without a copy. [`QueueError::Full`] if the arena has no room now.
-    pub fn allocate(&self, length: usize) -> Result<Arc<OwnedSlab>, QueueError> {
-        let _ = length;
-        Err(QueueError::Closed)
+    pub fn allocate(&self, length: usize) -> Result<Born, QueueError> {
+        self.here().allocate(length)
     }
 
     /// Looks for up to `time` whether there is something to do on that side; true if there is. For
     /// a moment before a sleep, where processors are plenty.
     pub fn spin(&self, side: Side, time: Duration) -> bool {
-        let _ = (side, time);
-        false
+        self.here().spin(side, time)
     }
 
     /// A place among the sleepers of a side, for the calling thread.
     pub fn sleeper(&self, side: Side) -> Result<Sleeper, QueueError> {
-        let _ = side;
-        Err(QueueError::Closed)
+        self.here().sleeper(side)
     }
 
     /// Puts a task into the line: where `previous` stands, or at the end. The caller then looks once
@@ -162,68 +181,61 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
         task: Arc<W>,
         previous: Option<&Arc<W>>,
     ) -> Result<(), QueueError> {
-        let _ = (side, previous);
-        lock(&self.tasks).push(task);
-        Ok(())
+        let is_in = self.here().waiting(side)?.enlist(task, previous);
+        is_in.then_some(()).ok_or(QueueError::Closed)
     }
 
     /// Takes a task out of the line, on every way out of a wait; what it was woken for and did not use
     /// goes to the next one.
     pub fn leave(&self, side: Side, task: &Arc<W>) {
-        let _ = (side, task);
+        if let Ok(waiting) = self.here().waiting(side) {
+            waiting.leave_line(task);
+        }
     }
 
     /// Refuses further items from everybody, and wakes all. What is inside can be taken still, unless
     /// it is to be dropped, too.
     pub fn shutdown(&self, immediate: bool) -> Result<(), QueueError> {
-        let _ = immediate;
-        Ok(())
+        self.here().shutdown(immediate)
     }
 
     /// How far the queue is shut down.
     pub fn is_shutdown(&self) -> Shutdown {
-        Shutdown::Open
+        self.shared.rare().shutdown()
     }
 
     /// Leaves the queue: every later operation of this process is refused, whoever sleeps here is woken.
     /// What this process sent stays; what it still looks at stays mapped until the last view goes.
-    pub fn close(&self) {}
+    pub fn close(&self) {
+        self.here().close();
+    }
 
     /// Whether this process has left.
     pub fn is_closed(&self) -> bool {
-        false
+        self.here().is_closed()
     }
 
     /// How many items are inside at some moment during the call.
-    pub fn len(&self) -> usize {
-        0
+    pub fn len(&self) -> Result<usize, QueueError> {
+        Ok(self.shared.inside()?.items as usize)
     }
 
     /// Whether nothing is inside at some moment during the call.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        !self.shared.has_items()
     }
 
     /// Figures for people and metrics.
     pub fn statistics(&self) -> Result<Statistics, QueueError> {
-        Ok(Statistics::default())
+        self.here().statistics()
     }
 }
 
-/// A thread's place among the sleepers of one side; dropping it leaves, and passes on a wake that was
-/// not used.
-pub struct Sleeper {
-    _side: Side,
-}
-
-impl Sleeper {
-    /// Says that the thread is about to sleep; it then looks once more, and parks if that was in vain.
-    pub fn arm(&mut self) {}
-
-    /// Sleeps until woken, until `deadline`, or for a second at most ([`Parked::Interrupted`]: look
-    /// whether a signal came in, look again, arm again).
-    pub fn park(&mut self, deadline: Option<Instant>) -> Parked {
-        let _ = deadline;
-        Parked::Interrupted
+impl<W: Wake + Send + Sync + 'static> Drop for Queue<W> {
+    fn drop(&mut self) {
+        // A forked child that has never used the queue has nothing to leave.
+        if let Some(here) = self.here.get() {
+            here.close();
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Figures of a queue at one moment.
 
+use crate::sync::AtomicU64;
+
 /// See the module's head. Sums over all processes but where it says otherwise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Statistics {
@@ -31,4 +33,13 @@ pub struct Statistics {
     pub slabs: usize,
     /// Their bytes.
     pub held: usize,
+}
+
+/// What one process has done; raised (Relaxed) by its threads.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sent: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) wakes: AtomicU64,
+    pub(super) system_calls: AtomicU64,
 }

@@ -1,0 +1,425 @@
+//! Items that were taken and have to be acknowledged: a table in the segment, one entry an item.
+//!
+//! ```text
+//! FREE → FILLING → LEASED → FREE            taken, acknowledged
+//!                  LEASED → RETURNED        handed back, or its holder is dead
+//!                  LEASED → CLAIMING        its time was over, and somebody else wants it
+//!                  RETURNED → CLAIMING → LEASED
+//! ```
+//! Every change is one compare-and-swap of a word that says state, seat and generation; the generation
+//! goes up whenever an entry changes hands, so an acknowledgement that comes late is refused. An
+//! entry is filled before the lane's head is moved and freed if another taker was first: the item is in the lane
+//! or in the table at any moment, and in both at worst, when its taker dies in between.
+//!
+//! Whoever an entry names holds the slabs of its item. Who takes one over holds them first and swaps
+//! second; an undertaker that brings a dead one's items back is named by them until somebody claims them.
+
+use std::collections::HashMap;
+
+use super::shared::Shared;
+use crate::{
+    clock,
+    shm::{arena::Pinned, feed::Record, lane::Corrupt},
+    sync::{AtomicU64, Mutex, Ordering, lock},
+};
+
+/// Bytes that an entry has for its item.
+pub(super) const CONTENT: usize = 8 * WORDS;
+const WORDS: usize = 60;
+
+const FREE: u64 = 0;
+const FILLING: u64 = 1;
+const LEASED: u64 = 2;
+const RETURNED: u64 = 3;
+const CLAIMING: u64 = 4;
+
+const STATE_SHIFT: u32 = 61;
+const SEAT_SHIFT: u32 = 55;
+const GENERATION: u64 = (1 << SEAT_SHIFT) - 1;
+
+/// State, seat and generation of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    const fn of(state: u64, seat: usize, generation: u64) -> Self {
+        Self(state << STATE_SHIFT | (seat as u64) << SEAT_SHIFT | generation & GENERATION)
+    }
+
+    const fn state(self) -> u64 {
+        self.0 >> STATE_SHIFT
+    }
+
+    const fn seat(self) -> usize {
+        (self.0 >> SEAT_SHIFT & 63) as usize
+    }
+
+    const fn generation(self) -> u64 {
+        self.0 & GENERATION
+    }
+}
+
+/// One entry, as all see it.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Entry {
+    /// Swapped by all (AcqRel), read by all (Acquire). The rest is written (Relaxed) by whoever it names
+    /// while it is filling or claiming, and counts only for who then moves the word on.
+    word: AtomicU64,
+    /// In nanoseconds of the monotonic clock.
+    deadline: AtomicU64,
+    /// Where in its lane the record began.
+    position: AtomicU64,
+    /// Lane, kind and length.
+    shape: AtomicU64,
+    content: [AtomicU64; WORDS],
+}
+
+/// An item that its taker answers for until it acknowledges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub(super) entry: u32,
+    pub(super) generation: u64,
+}
+
+/// An item as an entry has it.
+pub(super) struct Leased {
+    pub(super) kind: u16,
+    pub(super) content: Vec<u8>,
+}
+
+impl Entry {
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    fn swap(&self, from: Word, to: Word) -> bool {
+        self.word
+            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn lane(&self) -> usize {
+        (self.shape.load(Ordering::Relaxed) >> 48) as usize
+    }
+
+    /// What is there, which counts only if the word has not changed afterwards.
+    fn read(&self) -> Leased {
+        let shape = self.shape.load(Ordering::Relaxed);
+        let length = (shape as u32 as usize).min(CONTENT);
+        let words = self.content[..length.div_ceil(8)].iter();
+        let mut content: Vec<u8> = words
+            .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
+            .collect();
+        content.truncate(length);
+        Leased {
+            kind: (shape >> 32) as u16,
+            content,
+        }
+    }
+
+    /// Whether the record is in its lane still, so that nobody has taken it.
+    fn is_in_lane(&self, shared: &Shared) -> bool {
+        let position = self.position.load(Ordering::Relaxed);
+        let feed = shared.feeds.get(self.lane());
+        feed.is_some_and(|feed| feed.taken_bytes() <= position)
+    }
+}
+
+/// What this process holds for entries that name it.
+struct Held {
+    word: Word,
+    pins: Vec<Pinned>,
+}
+
+/// One process's part in the table.
+pub(super) struct Leases {
+    seat: usize,
+    held: Mutex<HashMap<u32, Held>>,
+    /// The returns that were looked for, and when to look again in any case.
+    seen: AtomicU64,
+    look_at: AtomicU64,
+}
+
+/// Holds the slabs that a record names; `None` if it names any that are gone.
+pub(super) type Pin<'a> = dyn Fn(u16, &[u8]) -> Option<Vec<Pinned>> + 'a;
+
+impl Leases {
+    pub(super) fn new(seat: usize) -> Self {
+        Self {
+            seat,
+            held: Mutex::default(),
+            seen: AtomicU64::new(0),
+            look_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Up to `wanted` entries that nobody else fills.
+    pub(super) fn reserve(&self, shared: &Shared, wanted: usize) -> Vec<Lease> {
+        let entries = shared.leases();
+        let first = self.seat * entries.len() / 64;
+        let order = (first..entries.len()).chain(0..first);
+        order
+            .filter_map(|number| {
+                let entry = &entries[number];
+                let word = entry.word();
+                let generation = word.generation() + 1;
+                let filling = Word::of(FILLING, self.seat, generation);
+                (word.state() == FREE && entry.swap(word, filling)).then_some(Lease {
+                    entry: number as u32,
+                    generation: filling.generation(),
+                })
+            })
+            .take(wanted)
+            .collect()
+    }
+
+    /// Fills a reserved entry with a record that is still in its lane. False: it was taken from this process.
+    pub(super) fn fill(
+        &self,
+        shared: &Shared,
+        lease: Lease,
+        lane: usize,
+        record: Record,
+        content: &[u8],
+    ) -> Result<bool, Corrupt> {
+        if content.len() > CONTENT {
+            return Err(Corrupt);
+        }
+        let entry = &shared.leases()[lease.entry as usize];
+        let shape = (lane as u64) << 48 | u64::from(record.kind) << 32 | content.len() as u64;
+        entry.shape.store(shape, Ordering::Relaxed);
+        entry.position.store(record.position, Ordering::Relaxed);
+        entry.deadline.store(deadline(shared), Ordering::Relaxed);
+        for (word, bytes) in entry.content.iter().zip(content.chunks(8)) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(whole), Ordering::Relaxed);
+        }
+        Ok(self.move_on(entry, lease, FILLING, LEASED))
+    }
+
+    /// Makes an entry ready for another record; false if it went to somebody else.
+    pub(super) fn refill(&self, shared: &Shared, lease: Lease) -> bool {
+        let entry = &shared.leases()[lease.entry as usize];
+        let filling = Word::of(FILLING, self.seat, lease.generation);
+        entry.word() == filling || self.move_on(entry, lease, LEASED, FILLING)
+    }
+
+    /// Gives entries back that were reserved, or filled, in vain.
+    pub(super) fn release(&self, shared: &Shared, leases: impl IntoIterator<Item = Lease>) {
+        for lease in leases {
+            let entry = &shared.leases()[lease.entry as usize];
+            let _ = self.move_on(entry, lease, FILLING, FREE)
+                || self.move_on(entry, lease, LEASED, FREE);
+        }
+    }
+
+    fn move_on(&self, entry: &Entry, lease: Lease, from: u64, to: u64) -> bool {
+        let word = |state| Word::of(state, self.seat, lease.generation);
+        entry.swap(word(from), word(to))
+    }
+
+    /// The item is this process's, and what it names is held for it, beside what the taker holds.
+    pub(super) fn keep(&self, lease: Lease, pins: Vec<Pinned>) {
+        let word = Word::of(LEASED, self.seat, lease.generation);
+        lock(&self.held).insert(lease.entry, Held { word, pins });
+    }
+
+    /// The item was dealt with. False: it is somebody else's by now.
+    pub(super) fn acknowledge(&self, shared: &Shared, lease: Lease) -> bool {
+        self.finish(shared, lease, FREE)
+    }
+
+    /// The item is for anybody to take. False: it is somebody else's by now.
+    pub(super) fn give_back(&self, shared: &Shared, lease: Lease) -> bool {
+        self.finish(shared, lease, RETURNED)
+    }
+
+    fn finish(&self, shared: &Shared, lease: Lease, to: u64) -> bool {
+        let Some(entry) = shared.leases().get(lease.entry as usize) else {
+            return false;
+        };
+        let word = Word::of(to, self.seat, lease.generation);
+        let mut held = lock(&self.held);
+        let moved = self.move_on(entry, lease, LEASED, to);
+        let mine = held
+            .get(&lease.entry)
+            .is_some_and(|held| held.word.generation() == lease.generation);
+        let gone = if !mine {
+            None
+        } else if moved && to == RETURNED {
+            held.entry(lease.entry).and_modify(|held| held.word = word);
+            None
+        } else {
+            held.remove(&lease.entry)
+        };
+        drop(held);
+        drop(gone);
+        if moved && to == RETURNED {
+            shared.returns().fetch_add(1, Ordering::AcqRel);
+        }
+        moved
+    }
+
+    /// Whether it is time to look for items that came back, or whose time is over.
+    pub(super) fn is_due(&self, shared: &Shared) -> bool {
+        let returns = shared.returns().load(Ordering::Acquire);
+        returns != self.seen.load(Ordering::Relaxed)
+            || clock::monotonic() >= self.look_at.load(Ordering::Relaxed)
+    }
+
+    /// Claims up to `max` items that came back, or whose time is over.
+    pub(super) fn claim(
+        &self,
+        shared: &Shared,
+        max: usize,
+        pin: &Pin<'_>,
+        mut take: impl FnMut(Lease, Leased, Vec<Pinned>),
+    ) -> usize {
+        let now = clock::monotonic();
+        let returns = shared.returns().load(Ordering::Acquire);
+        let (mut count, mut next) = (0, now + LOOK);
+        for (number, entry) in shared.leases().iter().enumerate() {
+            let word = entry.word();
+            let is_over = match word.state() {
+                RETURNED => true,
+                LEASED => {
+                    let deadline = entry.deadline.load(Ordering::Relaxed);
+                    next = next.min(deadline.max(now));
+                    deadline <= now && !entry.is_in_lane(shared)
+                }
+                _ => false,
+            };
+            if !is_over {
+                continue;
+            }
+            if count == max {
+                next = now; // there is more
+                break;
+            }
+            let item = entry.read();
+            let Some(pins) = pin(item.kind, &item.content) else {
+                // Changed meanwhile; or its slabs are gone, which only nonsense can bring about.
+                continue;
+            };
+            let generation = word.generation() + 1;
+            let claiming = Word::of(CLAIMING, self.seat, generation);
+            if !entry.swap(word, claiming) {
+                continue;
+            }
+            entry.deadline.store(deadline(shared), Ordering::Relaxed);
+            let lease = Lease {
+                entry: number as u32,
+                generation: claiming.generation(),
+            };
+            if self.move_on(entry, lease, CLAIMING, LEASED) {
+                take(lease, item, pins);
+                count += 1;
+            }
+        }
+        self.seen.store(returns, Ordering::Relaxed);
+        self.look_at.store(next, Ordering::Relaxed);
+        count
+    }
+
+    /// Whether anything is held for nobody yet.
+    pub(super) fn holds_returned(&self) -> bool {
+        let held = lock(&self.held);
+        held.values().any(|held| held.word.state() == RETURNED)
+    }
+
+    /// Lets go of what was held for entries that name somebody else by now.
+    pub(super) fn settle(&self, shared: &Shared) {
+        let entries = shared.leases();
+        let mut gone = Vec::new();
+        lock(&self.held).retain(|number, held| {
+            let is_mine = entries[*number as usize].word() == held.word;
+            if !is_mine {
+                gone.append(&mut held.pins);
+            }
+            is_mine
+        });
+    }
+
+    /// Brings the items of a dead process back: named by this one from now on, which holds their slabs.
+    /// False if something has to stay as it is.
+    pub(super) fn inherit(&self, shared: &Shared, dead: usize, pin: &Pin<'_>) -> bool {
+        let mut any = false;
+        for (number, entry) in shared.leases().iter().enumerate() {
+            let word = entry.word();
+            if word.seat() != dead || word.state() == FREE {
+                continue;
+            }
+            let generation = word.generation() + 1;
+            let is_nobodys =
+                word.state() == FILLING || (word.state() == LEASED && entry.is_in_lane(shared));
+            if is_nobodys {
+                entry.swap(word, Word::of(FREE, dead, generation));
+                continue;
+            }
+            let item = entry.read();
+            let Some(pins) = pin(item.kind, &item.content) else {
+                entry.swap(word, Word::of(FREE, dead, generation));
+                continue;
+            };
+            let returned = Word::of(RETURNED, self.seat, generation);
+            if entry.swap(word, returned) {
+                let held = Held {
+                    word: returned,
+                    pins,
+                };
+                let before = lock(&self.held).insert(number as u32, held);
+                drop(before);
+                any = true;
+            }
+        }
+        if any {
+            shared.returns().fetch_add(1, Ordering::AcqRel);
+        }
+        any
+    }
+
+    /// The process leaves: what it has not acknowledged is for the others, who will hold its slabs before
+    /// its own hold on them ends.
+    pub(super) fn leave(&self, shared: &Shared) {
+        let held: Vec<_> = lock(&self.held).drain().collect();
+        for (number, held) in held {
+            if held.word.state() == LEASED {
+                let lease = Lease {
+                    entry: number,
+                    generation: held.word.generation(),
+                };
+                let entry = &shared.leases()[number as usize];
+                self.move_on(entry, lease, LEASED, RETURNED);
+            }
+            held.pins.into_iter().for_each(Pinned::leave_set);
+        }
+        shared.returns().fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The longest time between two looks.
+const LOOK: u64 = 1_000_000_000;
+
+fn deadline(shared: &Shared) -> u64 {
+    let lease = shared.settings.ack.map_or(0, |ack| ack.lease.as_nanos());
+    clock::monotonic().saturating_add(u64::try_from(lease).unwrap_or(u64::MAX))
+}
+
+/// Entries that somebody has, or that wait for somebody.
+pub(super) fn out(shared: &Shared) -> usize {
+    let taken = shared
+        .leases()
+        .iter()
+        .filter(|entry| entry.word().state() != FREE);
+    taken.count()
+}
+
+/// Whether any entry names a process.
+pub(super) fn names(shared: &Shared, seat: usize) -> bool {
+    shared.leases().iter().any(|entry| {
+        let word = entry.word();
+        word.seat() == seat && word.state() != FREE
+    })
+}

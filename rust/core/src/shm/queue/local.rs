@@ -1,0 +1,381 @@
+//! What one process has of a queue: its seat, its sending side, and its waiters. Made anew in a forked
+//! child, which touches nothing of its parent's.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Shutdown, Side,
+    batch::{Batch, Lease, More},
+    error::QueueError,
+    giving::{self, Giving, Limits, Packed},
+    item::Item,
+    leases::{self, Leased},
+    seated::{Born, Seated},
+    seats::State,
+    sentinel::Sentinel,
+    shared::Shared,
+    sleepers::{self, Beds},
+    statistics::{Counts, Statistics},
+    taking::{Taking, Took},
+    waiting::{Sleeper, Waiting},
+};
+use crate::{
+    ring::Wake,
+    shm::arena::Pinned,
+    sync::{Arc, AtomicU32, AtomicUsize, Mutex, Ordering, fence, lock},
+};
+
+const NOT_YET: u32 = 0;
+const JOINED: u32 = 1;
+const CLOSED: u32 = 2;
+
+/// See the module's head.
+pub(super) struct Local<W> {
+    shared: Arc<Shared>,
+    limits: Limits,
+    /// Written with the lock of `seated` held (Release), read by all (Acquire).
+    phase: AtomicU32,
+    seated: Mutex<Option<Arc<Seated>>>,
+    giving: Mutex<Option<Giving>>,
+    waiting: OnceLock<[Arc<Waiting<W>>; 2]>,
+    turn: AtomicUsize,
+    counts: Arc<Counts>,
+}
+
+impl<W: Wake + Send + Sync + 'static> Local<W> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            limits: Limits::of(&shared.settings),
+            shared,
+            phase: AtomicU32::new(NOT_YET),
+            seated: Mutex::default(),
+            giving: Mutex::default(),
+            waiting: OnceLock::new(),
+            turn: AtomicUsize::new(0),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Joins if this is the process's first operation.
+    fn ready(&self) -> Result<(), QueueError> {
+        match self.phase.load(Ordering::Acquire) {
+            JOINED => Ok(()),
+            CLOSED => Err(QueueError::Closed),
+            _ => self.join(),
+        }
+    }
+
+    #[cold]
+    fn join(&self) -> Result<(), QueueError> {
+        let mut seated = lock(&self.seated);
+        match self.phase.load(Ordering::Relaxed) {
+            JOINED => return Ok(()),
+            CLOSED => return Err(QueueError::Closed),
+            _ => {}
+        }
+        let mine = Seated::join(&self.shared)?;
+        *lock(&self.giving) = Some(Giving::new(Arc::clone(&mine))?);
+        let _ = self.waiting.set([
+            Waiting::new(Side::Items, &mine, &self.counts),
+            Waiting::new(Side::Room, &mine, &self.counts),
+        ]);
+        *seated = Some(mine);
+        self.phase.store(JOINED, Ordering::Release);
+        Ok(())
+    }
+
+    fn seated(&self) -> Option<Arc<Seated>> {
+        lock(&self.seated).clone()
+    }
+
+    pub(super) fn waiting(&self, side: Side) -> Result<&Arc<Waiting<W>>, QueueError> {
+        self.ready()?;
+        let waiting = self.waiting.get().ok_or(QueueError::Closed)?;
+        Ok(&waiting[side as usize])
+    }
+
+    pub(super) fn sleeper(&self, side: Side) -> Result<Sleeper, QueueError> {
+        self.waiting(side).map(Sleeper::new)
+    }
+
+    pub(super) fn send_many(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
+        self.ready()?;
+        if self.shared.rare().shutdown() != Shutdown::Open {
+            return Err(QueueError::ShutDown);
+        }
+        let mut sent = 0;
+        while let Some(item) = items.get(sent) {
+            let answer = if self.limits.is_inline(item) {
+                self.giving(|giving| giving.give_run(&self.limits, &items[sent..]))
+            } else {
+                self.give_large(item).map(|()| 1)
+            };
+            match answer {
+                Ok(count) => {
+                    sent += count;
+                    self.gave(count);
+                }
+                Err(failure) if sent == 0 => return Err(failure),
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    fn giving<T>(
+        &self,
+        give: impl FnOnce(&mut Giving) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        let mut giving = lock(&self.giving);
+        let giving = giving.as_mut().ok_or(QueueError::Closed)?;
+        giving.settle();
+        give(giving)
+    }
+
+    fn give_large(&self, item: &Item<'_>) -> Result<(), QueueError> {
+        self.limits.check(item)?;
+        let weight = giving::weight(&self.limits, item);
+        // Nothing is copied in vain, unless others are faster meanwhile.
+        if !self.giving(|giving| giving.admits(weight))? {
+            return Err(QueueError::Full);
+        }
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        let packed = Packed::new(&seated, &self.limits, item)?;
+        self.giving(|giving| giving.give_packed(item, weight, packed))
+    }
+
+    /// Something was put in: wakes a taker if one sleeps.
+    fn gave(&self, count: usize) {
+        self.counts.sent.fetch_add(count as u64, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let beds = self.shared.beds(Side::Items);
+        if beds.sleepers().load(Ordering::Relaxed) != 0 {
+            let first = self.turn.load(Ordering::Relaxed);
+            self.counts.add(sleepers::wake_one(&beds, first));
+        }
+    }
+
+    pub(super) fn take(
+        &self,
+        max: usize,
+        max_bytes: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, QueueError> {
+        self.ready()?;
+        batch.renew();
+        let shutdown = self.shared.rare().shutdown();
+        if shutdown == Shutdown::Immediate {
+            self.finish(true);
+            return Err(QueueError::ShutDown);
+        }
+        let mut count = self.take_returned(max, batch)?;
+        if count < max {
+            count += self.take_from_lanes(max - count, max_bytes, batch)?;
+        }
+        if count == 0 && max > 0 && shutdown == Shutdown::Draining {
+            // Nothing comes into a closed lane, so what is not there now never will be.
+            self.finish(false);
+            count = self.take_from_lanes(max, max_bytes, batch)?;
+            if count == 0 && leases::out(&self.shared) == 0 {
+                return Err(QueueError::ShutDown);
+            }
+        }
+        if count > 0 {
+            self.counts.taken.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+
+    fn take_from_lanes(
+        &self,
+        max: usize,
+        max_bytes: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, QueueError> {
+        let taking = Taking {
+            shared: &self.shared,
+            seated: &|| self.seated(),
+            turn: &self.turn,
+            max_bytes,
+        };
+        let took = taking.take(max, batch)?;
+        if took.count > 0 {
+            self.took(took);
+        }
+        Ok(took.count)
+    }
+
+    /// Room was made: wakes those who wait for it if half of it is there, and whoever may wait for
+    /// its arena.
+    fn took(&self, took: Took) {
+        fence(Ordering::SeqCst);
+        let beds = self.shared.beds(Side::Room);
+        if beds.sleepers().load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let bits = if self.shared.is_low() {
+            u64::MAX
+        } else {
+            took.arenas
+        };
+        self.counts.add(sleepers::wake_all(&beds, bits));
+    }
+
+    fn take_returned(&self, max: usize, batch: &mut Batch) -> Result<usize, QueueError> {
+        if self.shared.settings.ack.is_none() {
+            return Ok(0);
+        }
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        if !seated.leases.is_due(&self.shared) {
+            return Ok(0);
+        }
+        let pin = |kind: u16, content: &[u8]| seated.pin_all(kind, content);
+        let count = seated
+            .leases
+            .claim(&self.shared, max, &pin, |lease, item, pins| {
+                let Leased { kind, content } = item;
+                seated
+                    .leases
+                    .keep(lease, pins.iter().map(Pinned::again).collect());
+                batch.more.push_back(More {
+                    record: batch.records.len(),
+                    pins,
+                    lease: Some(lease),
+                });
+                batch.records.push(kind, &content);
+            });
+        Ok(count)
+    }
+
+    pub(super) fn acknowledge(&self, lease: Lease, give_back: bool) -> Result<(), QueueError> {
+        self.ready()?;
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        let is_done = if give_back {
+            seated.leases.give_back(&self.shared, lease)
+        } else {
+            seated.leases.acknowledge(&self.shared, lease)
+        };
+        if !is_done {
+            return Err(QueueError::LeaseLost);
+        }
+        // An item came back, or an entry: somebody may wait for it; at the end of all, everybody does.
+        fence(Ordering::SeqCst);
+        let beds = self.shared.beds(Side::Items);
+        if beds.sleepers().load(Ordering::Relaxed) != 0 {
+            if self.shared.rare().shutdown() != Shutdown::Open {
+                self.counts.add(sleepers::wake_all(&beds, u64::MAX));
+            } else if give_back || self.shared.has_items() {
+                self.counts.add(sleepers::wake_one(&beds, 0));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn allocate(&self, length: usize) -> Result<Born, QueueError> {
+        self.ready()?;
+        self.giving(|_| Ok(()))?;
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        Born::new(&seated, length)
+    }
+
+    pub(super) fn spin(&self, side: Side, time: Duration) -> bool {
+        let Ok(waiting) = self.waiting(side) else {
+            return true; // to find out why
+        };
+        let end = Instant::now().checked_add(time);
+        loop {
+            for _ in 0..32 {
+                if waiting.has_something() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if self.shared.rare().shutdown() != Shutdown::Open {
+                return true;
+            }
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return false;
+            }
+        }
+    }
+
+    /// Closes all lanes, and empties them if nothing of it is to be taken.
+    fn finish(&self, immediate: bool) {
+        self.shared.feeds.iter().for_each(|feed| feed.close());
+        if immediate {
+            for lane in self.shared.lanes(0) {
+                // A spoilt lane has nothing to take anyhow.
+                let _ = self.shared.feeds[lane].discard();
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&self, immediate: bool) -> Result<(), QueueError> {
+        self.ready()?;
+        self.shared.rare().shut(immediate);
+        self.finish(self.shared.rare().shutdown() == Shutdown::Immediate);
+        for side in [Side::Items, Side::Room] {
+            let seats = self.shared.taken_seats();
+            sleepers::alarm(&self.shared.beds(side), seats);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        let seated = {
+            let mut seated = lock(&self.seated);
+            self.phase.store(CLOSED, Ordering::Release);
+            seated.take()
+        };
+        let Some(seated) = seated else {
+            return;
+        };
+        drop(lock(&self.giving).take());
+        for waiting in self.waiting.get().into_iter().flatten() {
+            waiting.close();
+        }
+        seated.leases.leave(&self.shared);
+        drop(seated);
+        Sentinel::look();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == CLOSED
+    }
+
+    pub(super) fn statistics(&self) -> Result<Statistics, QueueError> {
+        self.ready()?;
+        let shared = &self.shared;
+        let inside = shared.inside()?;
+        self.giving(|_| Ok(()))?;
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        let arena = seated.arena().usage();
+        let states = |wanted| {
+            let seats = shared.seats().iter();
+            seats.filter(|seat| seat.word().state() == wanted).count()
+        };
+        let asleep = |side| {
+            let bits = shared.beds(side).sleepers().load(Ordering::Relaxed);
+            bits.count_ones() as usize
+        };
+        Ok(Statistics {
+            items: inside.items as usize,
+            bytes: inside.bytes as usize,
+            leased: leases::out(shared),
+            participants: states(State::Alive),
+            dead: states(State::Dead),
+            getters: asleep(Side::Items),
+            putters: asleep(Side::Room),
+            sent: self.counts.sent.load(Ordering::Relaxed),
+            taken: self.counts.taken.load(Ordering::Relaxed),
+            wakes: self.counts.wakes.load(Ordering::Relaxed),
+            system_calls: self.counts.system_calls.load(Ordering::Relaxed),
+            burials: seated.burials.load(Ordering::Relaxed),
+            slabs: arena.slabs,
+            held: arena.held,
+        })
+    }
+}

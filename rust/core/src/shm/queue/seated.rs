@@ -1,0 +1,228 @@
+//! One process's seat, and what it holds in the segment while it sits there.
+//!
+//! The seat is left when the last of those who rely on it goes: the queue's own hold, views of slabs,
+//! memory born in the arena. What other processes see of that is one swap, ALIVE → DEAD; what remains,
+//! any of them clears.
+
+use std::{
+    collections::BTreeMap,
+    ptr::NonNull,
+    sync::{OnceLock, Weak},
+};
+
+use super::{
+    Side, burial,
+    error::QueueError,
+    giving,
+    leases::Leases,
+    references::{self, Reference},
+    seats::{self, Process, Word},
+    shared::{LAST_SEAT, Shared},
+    sleepers::{self, SEATS},
+};
+use crate::{
+    fork::Owner,
+    shm::arena::{Arena, Holder, OwnedSlab, Pinned, SlabRef, Told},
+    sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock},
+};
+
+/// The participant number of a seat in every arena; the owner's own number is another one.
+pub(super) const fn participant(seat: usize) -> u32 {
+    1 + seat as u32
+}
+
+/// The seat itself.
+pub(super) struct Stay {
+    pub(super) shared: Arc<Shared>,
+    pub(super) seat: usize,
+    pub(super) word: Word,
+    owner: Owner,
+}
+
+impl Stay {
+    /// Takes a seat, after clearing those of the dead if there is none.
+    fn take(shared: &Arc<Shared>) -> Result<Self, QueueError> {
+        let process = Process::current();
+        let seats = shared.seats();
+        let mut taken = seats::take(seats, 0..SEATS, process);
+        if taken.is_none() {
+            burial::make_room(shared, process);
+            taken = seats::take(seats, 0..SEATS, process);
+        }
+        let (seat, joining) = taken.ok_or(QueueError::Crowded)?;
+        shared.arenas[seat].renew();
+        let word = seats::rise(&seats[seat], joining).ok_or(QueueError::Corrupt)?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            seat,
+            word,
+            owner: Owner::current(),
+        })
+    }
+
+    fn announce(&self) {
+        self.shared.rare().roster.fetch_add(1, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        for side in [Side::Items, Side::Room] {
+            sleepers::wake_all(&self.shared.beds(side), u64::MAX);
+        }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        if !self.owner.is_here() {
+            return; // the seat is the parent's
+        }
+        let seat = &self.shared.seats()[self.seat];
+        if let Some((dead, _)) = seats::lay_down(seat, self.word) {
+            // Nothing is cleared from here on: the bits may be a successor's.
+            burial::free_if_clean(&self.shared, self.seat, dead);
+            self.announce();
+        }
+    }
+}
+
+/// Tells the owner of an arena that one of its slabs may be free.
+struct Neighbour {
+    stay: Arc<Stay>,
+    arena: usize,
+}
+
+impl Told for Neighbour {
+    fn let_go(&self) {
+        fence(Ordering::SeqCst);
+        sleepers::wake_all(&self.stay.shared.beds(Side::Room), 1 << self.arena);
+    }
+}
+
+/// What the process holds while it takes part; dropping it lets go of the seat, unless views live on.
+pub(super) struct Seated {
+    pub(super) stay: Arc<Stay>,
+    pub(super) leases: Leases,
+    /// This process's part in each arena.
+    holders: Box<[OnceLock<Arc<Holder>>]>,
+    arena: OnceLock<Arc<Arena>>,
+    /// Memory that was born in the arena, by where it begins.
+    born: Mutex<BTreeMap<usize, Weak<OwnedSlab>>>,
+    /// The roster as the sentinel knows it.
+    pub(super) known: AtomicU32,
+    /// One at a time clears a seat.
+    pub(super) burying: Mutex<()>,
+    pub(super) burials: AtomicU64,
+}
+
+impl Seated {
+    /// The process joins.
+    pub(super) fn join(shared: &Arc<Shared>) -> Result<Arc<Self>, QueueError> {
+        let stay = Arc::new(Stay::take(shared)?);
+        stay.announce();
+        let roster = shared.rare().roster.load(Ordering::Acquire);
+        let others = shared.seats().iter().enumerate();
+        let mut others = others.filter(|(number, _)| *number != stay.seat);
+        let alone = others.all(|(_, seat)| seat.word().state() == seats::State::Free);
+        Ok(Arc::new(Self {
+            leases: Leases::new(stay.seat),
+            holders: (0..SEATS).map(|_| OnceLock::new()).collect(),
+            arena: OnceLock::new(),
+            born: Mutex::default(),
+            known: AtomicU32::new(if alone {
+                roster
+            } else {
+                roster.wrapping_sub(1)
+            }),
+            burying: Mutex::default(),
+            burials: AtomicU64::new(0),
+            stay,
+        }))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.stay.shared
+    }
+
+    pub(super) fn seat(&self) -> usize {
+        self.stay.seat
+    }
+
+    /// The process's own arena.
+    pub(super) fn arena(&self) -> &Arc<Arena> {
+        let map = &self.shared().arenas[self.seat()];
+        self.arena.get_or_init(|| Arena::new(Arc::clone(map)))
+    }
+
+    fn holder(&self, arena: usize) -> &Arc<Holder> {
+        self.holders[arena].get_or_init(|| {
+            let told = Neighbour {
+                stay: Arc::clone(&self.stay),
+                arena,
+            };
+            let map = Arc::clone(&self.shared().arenas[arena]);
+            Holder::telling(map, participant(self.seat()), Box::new(told))
+        })
+    }
+
+    /// Holds what a reference names.
+    pub(super) fn pin(&self, reference: &Reference) -> Option<Pinned> {
+        let arena = usize::from(reference.arena);
+        (arena < SEATS).then(|| self.holder(arena).pin(reference.slab).ok())?
+    }
+
+    /// Holds all that a record names.
+    pub(super) fn pin_all(&self, kind: u16, content: &[u8]) -> Option<Vec<Pinned>> {
+        if !references::are_in(kind) {
+            return Some(Vec::new());
+        }
+        let (references, _) = references::decode(content).ok()?;
+        references
+            .iter()
+            .map(|reference| self.pin(reference))
+            .collect()
+    }
+
+    /// Memory of that length which items can name.
+    pub(super) fn bear(&self, length: usize) -> Result<Arc<OwnedSlab>, QueueError> {
+        let slab = self.arena().allocate(length).map_err(giving::refusal)?;
+        let slab = Arc::new(slab);
+        let mut born = lock(&self.born);
+        born.retain(|_, slab| slab.strong_count() > 0);
+        born.insert(slab.content().0.addr().get(), Arc::downgrade(&slab));
+        Ok(slab)
+    }
+
+    /// The slab that was born here and has those bytes, and how to name them.
+    pub(super) fn born(&self, at: *const u8, length: usize) -> Option<(Arc<OwnedSlab>, SlabRef)> {
+        let born = lock(&self.born);
+        let (_, slab) = born.range(..=at.addr()).next_back()?;
+        let slab = slab.upgrade()?;
+        drop(born);
+        let part = slab.part(at, length)?;
+        Some((slab, part))
+    }
+}
+
+/// Whether a seat is one that only who finds no other takes.
+pub(super) const fn is_last(seat: usize) -> bool {
+    seat == LAST_SEAT
+}
+
+/// Memory that was born in this process's arena. The seat is kept as long as it lives.
+pub struct Born {
+    slab: Arc<OwnedSlab>,
+    _stay: Arc<Stay>,
+}
+
+impl Born {
+    pub(super) fn new(seated: &Seated, length: usize) -> Result<Self, QueueError> {
+        Ok(Self {
+            slab: seated.bear(length)?,
+            _stay: Arc::clone(&seated.stay),
+        })
+    }
+
+    /// Where it lies, and how long it is.
+    #[must_use]
+    pub fn content(&self) -> (NonNull<u8>, usize) {
+        self.slab.content()
+    }
+}

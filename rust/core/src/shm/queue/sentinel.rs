@@ -1,0 +1,198 @@
+//! The thread that sees other processes die: one in each process that has a queue with others.
+//!
+//! It sleeps on their pidfds, so a death is noticed at once, whatever else this process does. It is told
+//! of newcomers by whoever is about to sleep on a queue ([`Sentinel::tell`]); where there are no pidfds, and
+//! while seats of the dead wait to be emptied, it looks around once a second. It ends with the last queue.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    sync::Weak,
+};
+
+use super::{
+    burial, process,
+    process::Watch,
+    seated::Seated,
+    seats::{State, Word},
+    sleepers::LOOK_AROUND,
+    threads,
+};
+use crate::{
+    eventfd::EventFd,
+    fork::PerProcess,
+    hub::Bell,
+    sync::{Arc, Mutex, Ordering, lock},
+};
+
+static HERE: PerProcess<Sentinel> = PerProcess::new();
+
+/// See the module's head.
+pub(super) struct Sentinel {
+    state: Mutex<Queues>,
+}
+
+struct Queues {
+    queues: Vec<Weak<Seated>>,
+    /// What it is told by, while the thread runs.
+    call: Option<Arc<EventFd>>,
+}
+
+/// One process that is watched.
+struct Watched {
+    seated: Weak<Seated>,
+    seat: usize,
+    word: Word,
+    watch: Watch,
+}
+
+impl Sentinel {
+    /// Has a queue's other processes watched, as they are now. Cheap if nobody has come or gone.
+    pub(super) fn tell(seated: &Arc<Seated>) {
+        let roster = seated.shared().rare().roster.load(Ordering::Acquire);
+        if seated.known.load(Ordering::Relaxed) == roster {
+            return;
+        }
+        // Without a thread or a descriptor it is left to the next to sleep.
+        if Self::here().add(seated).is_ok() {
+            seated.known.store(roster, Ordering::Relaxed);
+        }
+    }
+
+    fn here() -> &'static Arc<Self> {
+        HERE.get_or_make(|| {
+            Arc::new(Self {
+                state: Mutex::new(Queues {
+                    queues: Vec::new(),
+                    call: None,
+                }),
+            })
+        })
+    }
+
+    fn add(self: &Arc<Self>, seated: &Arc<Seated>) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        let is_in = |queue: &Weak<Seated>| std::ptr::eq(queue.as_ptr(), Arc::as_ptr(seated));
+        if !state.queues.iter().any(is_in) {
+            state.queues.push(Arc::downgrade(seated));
+        }
+        if let Some(call) = &state.call {
+            call.ring();
+            return Ok(());
+        }
+        let call = Arc::new(EventFd::new()?);
+        let theirs = Arc::clone(&call);
+        let this = Arc::clone(self);
+        threads::spawn("penstock-shared", move || this.run(&theirs))?;
+        state.call = Some(call);
+        Ok(())
+    }
+
+    /// One of this process's queues is closed: the thread may end.
+    pub(super) fn look() {
+        if let Some(here) = HERE.get()
+            && let Some(call) = &lock(&here.state).call
+        {
+            call.ring();
+        }
+    }
+
+    fn run(&self, call: &EventFd) {
+        let mut watched = Vec::new();
+        while let Some(look_again) = self.look_around(&mut watched) {
+            wait(call.as_raw_fd(), &watched, look_again);
+            call.clear();
+        }
+    }
+
+    /// Buries the dead and watches the rest. `None`: no queue is left; otherwise whether to look again soon.
+    fn look_around(&self, watched: &mut Vec<Watched>) -> Option<bool> {
+        let queues: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.queues.retain(|queue| queue.strong_count() > 0);
+            if state.queues.is_empty() {
+                state.call = None;
+                return None;
+            }
+            state.queues.iter().filter_map(Weak::upgrade).collect()
+        };
+        watched.retain(|watched| {
+            let seated = watched.seated.upgrade();
+            seated
+                .is_some_and(|seated| seated.shared().seats()[watched.seat].word() == watched.word)
+        });
+        let mut look_again = false;
+        for seated in queues {
+            seated.leases.settle(seated.shared());
+            look_again |= Self::look_at(&seated, watched);
+        }
+        Some(look_again)
+    }
+
+    fn look_at(seated: &Arc<Seated>, watched: &mut Vec<Watched>) -> bool {
+        let mut look_again = seated.leases.holds_returned();
+        let this = Arc::downgrade(seated);
+        for (seat, words) in seated.shared().seats().iter().enumerate() {
+            let word = words.word();
+            if seat == seated.seat() || word.state() == State::Free {
+                continue;
+            }
+            if word.state() == State::Dead {
+                look_again |= !burial::clear(seated, seat, word);
+                continue;
+            }
+            let known = watched
+                .iter()
+                .position(|it| it.seat == seat && it.word == word && it.seated.ptr_eq(&this));
+            let is_gone = match known.map(|index| &watched[index].watch) {
+                Some(Watch::Descriptor(fd)) => process::has_ended(fd),
+                Some(_) => process::is_gone_by_looks(word.pid(), burial::same(words, word)),
+                None => match burial::watch(seated.shared(), seat) {
+                    Some((word, watch)) => {
+                        let is_gone = matches!(watch, Watch::Gone);
+                        if !is_gone {
+                            watched.push(Watched {
+                                seated: Weak::clone(&this),
+                                seat,
+                                word,
+                                watch,
+                            });
+                        }
+                        is_gone
+                    }
+                    None => false,
+                },
+            };
+            if is_gone {
+                burial::bury(seated, seat, word);
+                look_again |= words.word().state() == State::Dead;
+            }
+        }
+        look_again
+            || watched
+                .iter()
+                .any(|it| matches!(it.watch, Watch::Looks) || it.word.state() == State::Joining)
+    }
+}
+
+fn wait(call: RawFd, watched: &[Watched], look_again: bool) {
+    let fds = watched.iter().filter_map(|watched| match &watched.watch {
+        Watch::Descriptor(fd) => Some(fd.as_raw_fd()),
+        _ => None,
+    });
+    let mut entries: Vec<_> = std::iter::once(call)
+        .chain(fds)
+        .map(|fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    let time = if look_again {
+        LOOK_AROUND.as_millis() as i32
+    } else {
+        -1
+    };
+    // SAFETY: as many entries, which outlive the call.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, time) };
+}
