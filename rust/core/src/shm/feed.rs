@@ -13,6 +13,9 @@
 //! had not been let in. The swap's Release half keeps the copy's loads before it and pairs with that
 //! Acquire load; the Acquire load of `tail` makes the content that of the record.
 //!
+//! Who counts ([`Feed::inside`]) swaps nothing, and looks at `head` once more instead: it is to see what the sender saw
+//! before it wrote there, so the sender writes the words before the content with Release.
+//!
 //! Closing sets a bit beside `tail`, which the sender's swap then fails on: whatever was published
 //! before is in front of whoever sees the bit, and nothing comes after it. That is what lets takers say
 //! "nothing more will come" without waiting for a sender that is stopped in the middle.
@@ -592,7 +595,7 @@ impl FeedSender {
         }
         self.mark(begin, kind, length);
         let words = &self.feed.words(begin + 8)[..(end - begin) as usize / 8 - 1];
-        words[0].store(self.total.tally().word(), Ordering::Relaxed);
+        words[0].store(self.total.tally().word(), Ordering::Release);
         let (heads, rest) = words[1..].split_at(head.len());
         for (word, value) in heads.iter().zip(head) {
             word.store(*value, Ordering::Relaxed);
@@ -661,7 +664,7 @@ impl FeedSender {
 
     fn mark(&self, position: u64, kind: u16, length: usize) {
         let word = MARK << 48 | u64::from(kind) << 32 | length as u64;
-        self.feed.word(position).store(word, Ordering::Relaxed);
+        self.feed.word(position).store(word, Ordering::Release);
     }
 
     fn has_room(&mut self, wanted: u64) -> Result<bool, Corrupt> {

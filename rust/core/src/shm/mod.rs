@@ -21,7 +21,7 @@ mod message;
 mod parcel;
 #[cfg(not(penstock_loom))]
 mod port;
-#[cfg(not(any(penstock_loom, penstock_shuttle)))]
+#[cfg(not(penstock_shuttle))]
 pub mod queue;
 #[cfg(not(penstock_loom))]
 mod segment;

@@ -3,6 +3,7 @@
 //! Guarantee: who has heard a number and waits for the next one is woken by the ring that makes it, or
 //! does not fall asleep: the kernel compares and sleeps in one step. A ring says how many it woke.
 
+#[cfg(not(penstock_loom))]
 use std::time::Duration;
 
 use crate::sync::{AtomicU32, Ordering};

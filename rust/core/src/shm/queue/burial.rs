@@ -5,7 +5,8 @@
 //! stay held by the arena's own bit until then. When nothing is left, one swap makes the seat free.
 
 use super::{
-    Side, leases, process,
+    handle::Side,
+    leases, process,
     seated::{Seated, is_last, participant},
     seats::{self, Process, Seat, State, Word},
     shared::{LAST_SEAT, Shared},

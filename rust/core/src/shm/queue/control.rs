@@ -1,6 +1,6 @@
 //! The few words of a queue that belong to no seat.
 
-use super::Shutdown;
+use super::handle::Shutdown;
 use crate::sync::{AtomicU32, AtomicU64, CachePadded, Ordering};
 
 /// Read with every operation, written seldom.

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Shutdown, Side,
     batch::{Batch, Lease, More},
     error::QueueError,
     giving::{self, Giving, Limits, Packed},
+    handle::{Shutdown, Side},
     item::Item,
     leases::{self, Leased},
     seated::{Born, Seated},

@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    Side, burial,
+    burial,
     error::QueueError,
     giving,
+    handle::Side,
     leases::Leases,
     references::{self, Reference},
     seats::{self, Process, Word},

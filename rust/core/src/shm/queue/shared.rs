@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    Side,
     bell::Bell,
     control::{Control, Rare},
     error::QueueError,
+    handle::Side,
     leases::Entry,
     plan::{CHARTER, Charter, Plan},
     process,

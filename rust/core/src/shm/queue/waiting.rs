@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Side,
+    handle::Side,
     seated::Seated,
     sentinel::Sentinel,
     shared::{BedsOf, Shared},

@@ -1,0 +1,213 @@
+//! The queue as its users see it: [`Queue`].
+
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use super::{
+    batch::{Batch, Lease},
+    error::QueueError,
+    item::Item,
+    local::Local,
+    seated::Born,
+    settings::Settings,
+    shared::Shared,
+    statistics::Statistics,
+    waiting::Sleeper,
+};
+use crate::{fork::PerProcess, ring::Wake, sync::Arc};
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// An item.
+    Items,
+    /// Room for one.
+    Room,
+}
+
+/// How far a queue is shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Not at all.
+    Open,
+    /// Nothing more is accepted; what is inside can be taken.
+    Draining,
+    /// Nothing more is accepted, and what was inside is dropped.
+    Immediate,
+}
+
+/// A queue between processes. `W` is a waiting task of an event loop; threads wait by [`Sleeper`].
+///
+/// A process joins with its first operation; so does a forked child, by itself, with nothing of its
+/// parent's. Every operation returns at once and may be called from any thread. Sleeping is the
+/// caller's part:
+///
+/// ```text
+/// thread:  take → 0;  sleeper(Items);  loop { arm;  take → some: done;  park }      (dropping it leaves)
+/// task:    take → 0;  loop { enlist(Items, …);  take → some: leave, done;  sleep }  (leave on every way out)
+/// ```
+pub struct Queue<W: Wake + Send + Sync + 'static> {
+    shared: Arc<Shared>,
+    here: PerProcess<Local<W>>,
+}
+
+impl<W: Wake + Send + Sync + 'static> Queue<W> {
+    /// A new queue; this process joins with its first operation.
+    pub fn create(settings: Settings) -> Result<Arc<Self>, QueueError> {
+        Shared::create(settings).map(Self::of)
+    }
+
+    /// The queue behind a descriptor that another process (or this one) made.
+    pub fn attach(fd: OwnedFd) -> Result<Arc<Self>, QueueError> {
+        Shared::attach(fd).map(Self::of)
+    }
+
+    fn of(shared: Shared) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            here: PerProcess::new(),
+        })
+    }
+
+    fn here(&self) -> &Local<W> {
+        self.here
+            .get_or_make(|| Arc::new(Local::new(Arc::clone(&self.shared))))
+    }
+
+    /// The descriptor, to hand to another process.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.shared.segment.fd()
+    }
+
+    /// What tells this queue from every other one.
+    pub fn id(&self) -> u128 {
+        self.shared.id
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Puts an item in, and wakes a taker if one sleeps.
+    ///
+    /// [`QueueError::Full`] if there is no room now; nothing was changed then, as with every error.
+    pub fn send(&self, item: &Item<'_>) -> Result<(), QueueError> {
+        self.send_many(std::slice::from_ref(item)).map(drop)
+    }
+
+    /// Puts in as many as fit, in order, and says how many; an error if not even the first did.
+    pub fn send_many(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
+        self.here().send_many(items)
+    }
+
+    /// Takes up to `max` items, and no further ones once they have `max_bytes` together, into `batch`,
+    /// behind what it holds. Zero: there is nothing now. [`QueueError::ShutDown`] if there will be
+    /// nothing more.
+    ///
+    /// Lanes take turns, so no sender is starved by another; the items of one sender are in order.
+    pub fn take(
+        &self,
+        max: usize,
+        max_bytes: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, QueueError> {
+        self.here().take(max, max_bytes, batch)
+    }
+
+    /// Says that an item taken under a lease was dealt with. [`QueueError::LeaseLost`] if it has been
+    /// handed to somebody else, or back, meanwhile.
+    pub fn acknowledge(&self, lease: Lease) -> Result<(), QueueError> {
+        self.here().acknowledge(lease, false)
+    }
+
+    /// Hands an item taken under a lease back, for anybody to take.
+    pub fn give_back(&self, lease: Lease) -> Result<(), QueueError> {
+        self.here().acknowledge(lease, true)
+    }
+
+    /// Memory of `length` bytes that is born in this process's arena: an item that names a buffer inside
+    /// of it is handed over without a copy. [`QueueError::Full`] if the arena has no room now.
+    pub fn allocate(&self, length: usize) -> Result<Born, QueueError> {
+        self.here().allocate(length)
+    }
+
+    /// Looks for up to `time` whether there is something to do on that side; true if there is. For
+    /// a moment before a sleep, where processors are plenty.
+    pub fn spin(&self, side: Side, time: Duration) -> bool {
+        self.here().spin(side, time)
+    }
+
+    /// A place among the sleepers of a side, for the calling thread.
+    pub fn sleeper(&self, side: Side) -> Result<Sleeper, QueueError> {
+        self.here().sleeper(side)
+    }
+
+    /// Puts a task into the line: where `previous` stands, or at the end. The caller then looks once
+    /// more before it sleeps.
+    pub fn enlist(
+        &self,
+        side: Side,
+        task: Arc<W>,
+        previous: Option<&Arc<W>>,
+    ) -> Result<(), QueueError> {
+        let is_in = self.here().waiting(side)?.enlist(task, previous);
+        is_in.then_some(()).ok_or(QueueError::Closed)
+    }
+
+    /// Takes a task out of the line, on every way out of a wait; what it was woken for and did not use
+    /// goes to the next one.
+    pub fn leave(&self, side: Side, task: &Arc<W>) {
+        if let Ok(waiting) = self.here().waiting(side) {
+            waiting.leave_line(task);
+        }
+    }
+
+    /// Refuses further items from everybody, and wakes all. What is inside can be taken still, unless
+    /// it is to be dropped, too.
+    pub fn shutdown(&self, immediate: bool) -> Result<(), QueueError> {
+        self.here().shutdown(immediate)
+    }
+
+    /// How far the queue is shut down.
+    pub fn is_shutdown(&self) -> Shutdown {
+        self.shared.rare().shutdown()
+    }
+
+    /// Leaves the queue: every later operation of this process is refused, whoever sleeps here is woken.
+    /// What this process sent stays; what it still looks at stays mapped until the last view goes.
+    pub fn close(&self) {
+        self.here().close();
+    }
+
+    /// Whether this process has left.
+    pub fn is_closed(&self) -> bool {
+        self.here().is_closed()
+    }
+
+    /// How many items are inside at some moment during the call.
+    pub fn len(&self) -> Result<usize, QueueError> {
+        Ok(self.shared.inside()?.items as usize)
+    }
+
+    /// Whether nothing is inside at some moment during the call.
+    pub fn is_empty(&self) -> bool {
+        !self.shared.has_items()
+    }
+
+    /// Figures for people and metrics.
+    pub fn statistics(&self) -> Result<Statistics, QueueError> {
+        self.here().statistics()
+    }
+}
+
+impl<W: Wake + Send + Sync + 'static> Drop for Queue<W> {
+    fn drop(&mut self) {
+        // A forked child that has never used the queue has nothing to leave.
+        if let Some(here) = self.here.get() {
+            here.close();
+        }
+    }
+}
