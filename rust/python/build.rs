@@ -26,7 +26,14 @@ fn main() {
     let (out, target) = (PathBuf::from(of("OUT_DIR")), of("TARGET"));
     let built = out.join("cargo").join(&target).join("release");
     let status = Command::new(of("CARGO"))
-        .args(["rustc", "--locked", "--release", "--lib", "--crate-type", "cdylib"])
+        .args([
+            "rustc",
+            "--locked",
+            "--release",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+        ])
         .arg("--manifest-path")
         .arg(rust.join("capi").join("Cargo.toml"))
         .arg("--target-dir")
@@ -38,7 +45,10 @@ fn main() {
         .arg(format!("-Clink-args=-Wl,-soname,{SONAME} -Wl,-z,nodelete"))
         .status()
         .expect("cargo runs");
-    assert!(status.success(), "the C interface does not build: see above");
+    assert!(
+        status.success(),
+        "the C interface does not build: see above"
+    );
     place(&built, &out);
 }
 

@@ -165,7 +165,12 @@ impl Stage {
         Ok((Memory::Own { _heap: heap }, at))
     }
 
-    fn add(&mut self, handle: usize, (memory, at): (Memory, NonNull<u8>), length: usize) -> Claimed {
+    fn add(
+        &mut self,
+        handle: usize,
+        (memory, at): (Memory, NonNull<u8>),
+        length: usize,
+    ) -> Claimed {
         let index = self.free.pop().unwrap_or_else(|| {
             self.claims.push(Claim {
                 memory: Memory::None,
@@ -240,7 +245,11 @@ impl Stage {
 fn with<T>(work: impl FnOnce(&mut Stage) -> Result<T, Failure>) -> Result<T, Failure> {
     STAGE
         .try_with(|stage| work(&mut stage.borrow_mut()))
-        .unwrap_or_else(|_| Err(Failure::argument("this thread ends, and its claims have ended")))
+        .unwrap_or_else(|_| {
+            Err(Failure::argument(
+                "this thread ends, and its claims have ended",
+            ))
+        })
 }
 
 /// Memory that the record only names, if it is long and there is some.
@@ -302,7 +311,9 @@ unsafe fn claims<'a>(claims: *mut Claimed, count: usize) -> Result<&'a mut [Clai
     }
     let fits = count <= isize::MAX as usize / size_of::<Claimed>();
     if claims.is_null() || !claims.is_aligned() || !fits {
-        return Err(Failure::argument("claims is NULL; hand in what was claimed"));
+        return Err(Failure::argument(
+            "claims is NULL; hand in what was claimed",
+        ));
     }
     // SAFETY: just looked at, and by the caller's promise.
     Ok(unsafe { slice::from_raw_parts_mut(claims, count) })
@@ -384,7 +395,10 @@ pub unsafe extern "C" fn penstock_abandon(queue: *const Opaque, claim: *mut Clai
         let claim = &mut unsafe { claims(claim, 1) }?[0];
         with(|stage| {
             // The length plays no part.
-            let whole = Claimed { length: 0, ..*claim };
+            let whole = Claimed {
+                length: 0,
+                ..*claim
+            };
             stage.find(queue.addr(), &whole)?;
             stage.end(claim);
             Ok(())
@@ -409,7 +423,19 @@ mod tests {
     fn claims_lie_apart_and_aligned() {
         let mut stage = Stage::new();
         let mut taken: Vec<(usize, usize)> = Vec::new();
-        for length in [0, 1, 15, 16, 17, 64, INLINE_MAX, INLINE_MAX, BLOCK, BLOCK + 1, 3 * BLOCK] {
+        for length in [
+            0,
+            1,
+            15,
+            16,
+            17,
+            64,
+            INLINE_MAX,
+            INLINE_MAX,
+            BLOCK,
+            BLOCK + 1,
+            3 * BLOCK,
+        ] {
             let claimed = claim(&mut stage, length);
             let (start, end) = (claimed.bytes.addr(), claimed.bytes.addr() + length);
             assert_eq!(start % ALIGNMENT, 0);
@@ -426,14 +452,21 @@ mod tests {
         let first = claim(&mut stage, 64).bytes;
         let mut others: Vec<_> = (0..2 * BLOCK / 64).map(|_| claim(&mut stage, 64)).collect();
         let in_block = |it: &Claimed| it.bytes.addr().wrapping_sub(first.addr()) < BLOCK;
-        assert_eq!(others.iter().filter(|it| in_block(it)).count(), BLOCK / 64 - 1);
+        assert_eq!(
+            others.iter().filter(|it| in_block(it)).count(),
+            BLOCK / 64 - 1
+        );
         others.iter_mut().for_each(|it| stage.end(it));
         assert!(others.iter().all(|it| it.bytes.is_null() && it.token == 0));
         let mut last = claim(&mut stage, 64);
         assert!(!in_block(&last), "the first still holds the block");
         stage.end(&mut last);
         let token = 1 << 32 | 1;
-        let mut held = Claimed { bytes: first, length: 64, token };
+        let mut held = Claimed {
+            bytes: first,
+            length: 64,
+            token,
+        };
         assert_eq!(code(stage.find(7, &held)), Code::Ok);
         stage.end(&mut held);
         assert_eq!(claim(&mut stage, 64).bytes, first);
@@ -446,20 +479,43 @@ mod tests {
         let other = claim(&mut stage, 64);
         let bad = [
             Claimed { token: 0, ..sound },
-            Claimed { token: u64::MAX, ..sound },
-            Claimed { token: sound.token + (1 << 32), ..sound },
-            Claimed { token: other.token, ..sound },
-            Claimed { bytes: other.bytes, ..sound },
+            Claimed {
+                token: u64::MAX,
+                ..sound
+            },
+            Claimed {
+                token: sound.token + (1 << 32),
+                ..sound
+            },
+            Claimed {
+                token: other.token,
+                ..sound
+            },
+            Claimed {
+                bytes: other.bytes,
+                ..sound
+            },
             Claimed::ENDED,
         ];
         for claimed in &bad {
             assert_eq!(code(stage.find(7, claimed)), Code::BadClaim, "{claimed:?}");
         }
-        assert_eq!(code(stage.find(8, &sound)), Code::BadClaim, "another handle's");
-        let longer = Claimed { length: 65, ..sound };
+        assert_eq!(
+            code(stage.find(8, &sound)),
+            Code::BadClaim,
+            "another handle's"
+        );
+        let longer = Claimed {
+            length: 65,
+            ..sound
+        };
         assert_eq!(code(stage.find(7, &longer)), Code::BadArgument);
         assert_eq!(code(stage.check(7, &[sound, other])), Code::Ok);
-        assert_eq!(code(stage.check(7, &[sound, sound])), Code::BadClaim, "twice");
+        assert_eq!(
+            code(stage.check(7, &[sound, sound])),
+            Code::BadClaim,
+            "twice"
+        );
         assert_eq!(code(stage.check(7, &[sound, other])), Code::Ok);
         let copy = sound;
         stage.end(&mut sound);

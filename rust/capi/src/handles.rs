@@ -343,7 +343,11 @@ mod tests {
             let opened = open(handle()).unwrap().addr();
             let at = move || std::ptr::without_provenance::<Opaque>(opened);
             let start = AtomicBool::new(false);
-            let wait = || while !start.load(Ordering::Relaxed) { yield_now() };
+            let wait = || {
+                while !start.load(Ordering::Relaxed) {
+                    yield_now()
+                }
+            };
             let closes = scope(|scope| {
                 let users = [(); 2].map(|()| {
                     scope.spawn(|| {

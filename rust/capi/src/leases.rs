@@ -4,8 +4,8 @@ use penstock_core::shm::queue;
 
 use crate::{
     border::border,
-    failure::Failure,
     code::Code,
+    failure::Failure,
     handles::{self, Opaque},
 };
 

@@ -55,7 +55,9 @@ fn fitting(text: &str) -> usize {
 /// What a code says.
 #[unsafe(no_mangle)]
 pub extern "C" fn penstock_error_message(code: c_int) -> *const c_char {
-    Code::of(code).map_or(c"not a code of this version of penstock", Code::text).as_ptr()
+    Code::of(code)
+        .map_or(c"not a code of this version of penstock", Code::text)
+        .as_ptr()
 }
 
 /// Why this thread's last call that failed did.

@@ -159,7 +159,11 @@ impl Place {
             return None;
         }
         // SAFETY: fewer than `max` have been written.
-        unsafe { self.records.add(self.count).write(Record { offset, ..record }) };
+        unsafe {
+            self.records
+                .add(self.count)
+                .write(Record { offset, ..record })
+        };
         self.count += 1;
         self.used = offset + record.length;
         // SAFETY: inside of the buffer, or at its end if the record is empty.
@@ -252,9 +256,7 @@ pub unsafe extern "C" fn penstock_receive(
 ) -> Code {
     let mut count = 0;
     // SAFETY: the caller's promise.
-    unsafe {
-        penstock_receive_many(queue, buffer, capacity, record, 1, timeout, &raw mut count)
-    }
+    unsafe { penstock_receive_many(queue, buffer, capacity, record, 1, timeout, &raw mut count) }
 }
 
 /// Takes many records.
@@ -277,7 +279,9 @@ pub unsafe extern "C" fn penstock_receive_many(
             unsafe { Out::new(received, "received is NULL; hand in where to count") }?;
         received.set(0);
         if max == 0 || max > isize::MAX as usize / size_of::<Record>() {
-            return Err(Failure::argument("max is no number of records; it is at least 1"));
+            return Err(Failure::argument(
+                "max is no number of records; it is at least 1",
+            ));
         }
         // SAFETY: as above.
         let mut first =
@@ -286,7 +290,9 @@ pub unsafe extern "C" fn penstock_receive_many(
         let handle = handles::enter(queue)?;
         let buffer: *mut u8 = buffer.cast();
         if buffer.is_null() && capacity > 0 || capacity > isize::MAX as usize {
-            return Err(Failure::argument("buffer is NULL; hand in where the bytes go"));
+            return Err(Failure::argument(
+                "buffer is NULL; hand in where the bytes go",
+            ));
         }
         let mut place = Place {
             buffer,

@@ -77,15 +77,13 @@ pub(crate) fn give<'a>(
 
 /// Sends one item.
 #[inline]
-pub(crate) fn give_one(
-    handle: &Handle,
-    timeout: Timeout,
-    item: &Item<'_>,
-) -> Result<(), Failure> {
-    until(handle, Side::Room, timeout, || match handle.queue.send(item) {
-        Ok(()) => Ok(Some(())),
-        Err(QueueError::Full) => Ok(None),
-        Err(error) => Err(handle.failure(&error)),
+pub(crate) fn give_one(handle: &Handle, timeout: Timeout, item: &Item<'_>) -> Result<(), Failure> {
+    until(handle, Side::Room, timeout, || {
+        match handle.queue.send(item) {
+            Ok(()) => Ok(Some(())),
+            Err(QueueError::Full) => Ok(None),
+            Err(error) => Err(handle.failure(&error)),
+        }
     })
 }
 

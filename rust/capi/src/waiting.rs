@@ -97,9 +97,7 @@ fn look(handle: &Handle, side: Side) -> Result<Option<()>, Failure> {
         }
         (Side::Items, _) if handle.kept.is_some() || !queue.is_empty() => true,
         (Side::Items, Shutdown::Draining) => {
-            let now = queue
-                .statistics()
-                .map_err(|error| handle.failure(&error))?;
+            let now = queue.statistics().map_err(|error| handle.failure(&error))?;
             // What is out under a lease may come back.
             if now.leased == 0 {
                 return Err(Code::ShutDown.into());

@@ -56,13 +56,44 @@ macro_rules! assert_layout {
 #[test]
 fn the_structures_are_those_of_the_header() {
     assert_layout!("penstock_bytes", Bytes { bytes, length });
-    assert_layout!("penstock_claimed", Claimed { bytes, length, token });
+    assert_layout!(
+        "penstock_claimed",
+        Claimed {
+            bytes,
+            length,
+            token
+        }
+    );
     assert_layout!("penstock_lease", Lease { entry, generation });
-    assert_layout!("penstock_record", Record { offset, length, lease, kind, buffers });
-    assert_layout!("penstock_figures", Figures {
-        items, bytes, leased, participants, dead, waiting_getters, waiting_putters, max_bytes,
-        max_items, sent, taken, wakes, system_calls, burials
-    });
+    assert_layout!(
+        "penstock_record",
+        Record {
+            offset,
+            length,
+            lease,
+            kind,
+            buffers
+        }
+    );
+    assert_layout!(
+        "penstock_figures",
+        Figures {
+            items,
+            bytes,
+            leased,
+            participants,
+            dead,
+            waiting_getters,
+            waiting_putters,
+            max_bytes,
+            max_items,
+            sent,
+            taken,
+            wakes,
+            system_calls,
+            burials
+        }
+    );
     // What programs were compiled with; whoever changes one raises the version of the interface.
     let sizes = [
         size_of::<Bytes>(),
