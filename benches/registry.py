@@ -12,6 +12,7 @@ from benches.refusal import Refusal
 
 ROOMS = (
     "queues",
+    "shared",
     "metrics",
     "tracing",
     "workers",
