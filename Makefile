@@ -116,7 +116,7 @@ demo: $(STAMPS)/wheel $(STAMPS)/requirements-demo ## build, install, and work th
 	@$(PY) -m penstock demo $(ARGS)
 
 .PHONY: test
-test: ready lint types floors rust-test loom shuttle pytest ## build, install, and run every check
+test: ready lint types floors rust-test loom shuttle crash pytest ## build, install, and run every check
 
 .PHONY: bench
 bench: $(STAMPS)/wheel $(STAMPS)/requirements-bench ## measure beside the peers (ROW=… or ROOM=…), render benches/RESULTS.md
@@ -226,6 +226,18 @@ target/stamps/loom-$(LOOM_MAX_PREEMPTIONS): Cargo.toml Cargo.lock $(RUST_SOURCES
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	RUSTFLAGS='--cfg penstock_loom' LOOM_MAX_PREEMPTIONS=$(LOOM_MAX_PREEMPTIONS) CARGO_TARGET_DIR=target/loom \
 		cargo test --locked --release -p penstock-core $$(for m in $$models; do printf ' --test %s' "$${m%.rs}"; done); fi
+	@mkdir -p $(@D)
+	@touch $@
+
+# A process is ended before each of its stores in turn; nothing of it changes without the sources.
+.PHONY: crash
+crash: check-tools target/stamps/crash
+
+target/stamps/crash: Cargo.toml Cargo.lock $(RUST_SOURCES)
+	$(call say,processes killed and stopped at every shared store)
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	RUSTFLAGS='--cfg penstock_failpoints' CARGO_TARGET_DIR=target/failpoints \
+		cargo test --locked --release -p penstock-core --test crash
 	@mkdir -p $(@D)
 	@touch $@
 

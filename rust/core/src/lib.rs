@@ -12,6 +12,8 @@ pub mod clock;
 pub mod counter;
 #[cfg(not(penstock_loom))]
 pub mod eventfd;
+#[cfg(penstock_failpoints)]
+pub mod failpoints;
 pub mod fork;
 pub mod fork_gate;
 #[cfg(not(penstock_loom))]

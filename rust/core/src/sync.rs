@@ -1,5 +1,6 @@
 //! The only door to atomics, locks and cells, so that loom or shuttle can stand in for them.
 //!
+//! Built with `--cfg penstock_failpoints`, every change of a word is a place at which a test can end the process.
 //! Built with `--cfg penstock_loom` (a private name: `--cfg loom` would reach every crate in the
 //! graph) the same code runs under loom's scheduler, and with `--cfg penstock_shuttle` under
 //! shuttle's. Each finds what the other cannot:
@@ -33,10 +34,16 @@ pub use shuttle::{
 pub use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
     },
     thread::yield_now,
 };
+
+#[cfg(not(any(penstock_loom, penstock_shuttle, penstock_failpoints)))]
+pub use std::sync::atomic::{AtomicU32, AtomicU64};
+
+#[cfg(penstock_failpoints)]
+pub use crate::failpoints::{AtomicU32, AtomicU64};
 
 /// `std::cell::UnsafeCell` with the closure-shaped access that loom's has.
 #[cfg(not(any(penstock_loom, penstock_shuttle)))]
@@ -109,7 +116,7 @@ impl<T> UnsafeCell<T> {
 #[inline(always)]
 pub fn failpoint() {
     #[cfg(penstock_failpoints)]
-    failpoints::hit();
+    crate::failpoints::hit();
 }
 
 /// Locks `mutex`; a panic in another holder left the data consistent, as no critical section

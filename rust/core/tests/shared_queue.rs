@@ -591,11 +591,17 @@ fn sixty_four_take_part_and_one_more_is_refused() {
     let queue = small();
     put(&queue, b"x");
     let others: Vec<_> = (1..64).map(|_| another(&queue)).collect();
-    for other in &others {
+    for (number, other) in others.iter().enumerate() {
+        if number >= 55 {
+            // The last seats are for takers.
+            assert!(matches!(other.send(&item(b"y")), Err(QueueError::Crowded)));
+            other.take(0, 0, &mut Batch::new()).unwrap();
+        }
         put(other, b"y");
     }
     let late = another(&queue);
     assert!(matches!(late.send(&item(b"z")), Err(QueueError::Crowded)));
+    assert!(matches!(take(&late, 1), Err(QueueError::Crowded)));
     drop(others);
     assert_eq!(take(&queue, 100).unwrap().len(), 64);
     put(&late, b"z");

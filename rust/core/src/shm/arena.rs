@@ -83,6 +83,7 @@ impl ArenaMap {
         let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         let parameters = [SLABS as u64, UNIT as u64, 0];
         let segment = Segment::create(c"penstock-arena", Content::Arena, length, parameters)?;
+        segment.reserve(0, DATA_OFFSET)?;
         Ok(Self::whole(segment))
     }
 
@@ -471,12 +472,39 @@ impl Books {
     }
 
     fn populate(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
+        self.touch(map, unit, units).or_else(|error| {
+            // What lies idle may be what is missing.
+            let resident = self.resident;
+            self.trim(map);
+            if self.resident == resident {
+                return Err(error);
+            }
+            self.touch(map, unit, units)
+        })
+    }
+
+    fn touch(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
         for (unit, units) in self.runs(unit, units, false) {
             let offset = map.place.data + unit as usize * UNIT;
-            map.segment.populate(offset, units as usize * UNIT)?;
+            map.segment
+                .populate(offset, units as usize * UNIT)
+                .inspect_err(|_| map.segment.punch(offset, units as usize * UNIT))?;
             self.mark(unit, units, true);
         }
         Ok(())
+    }
+
+    /// Gives back all pages that no slab has.
+    fn trim(&mut self, map: &ArenaMap) {
+        let live = self.live.iter().map(|live| (live.unit, live.units));
+        let end = (self.touched.len() * 64) as u32;
+        let mut held: Vec<_> = live.chain([(end, 0)]).collect();
+        held.sort_unstable();
+        let mut from = 0;
+        for (unit, units) in held {
+            self.punch(map, from, unit - from);
+            from = unit + units;
+        }
     }
 
     fn punch(&mut self, map: &ArenaMap, unit: u32, units: u32) {
@@ -803,6 +831,31 @@ mod tests {
         assert!(matches!(arena.allocate(1), Err(ArenaError::Full { .. })));
         held.pop();
         assert!(arena.allocate(1).is_ok());
+    }
+
+    #[test]
+    fn idle_memory_can_be_given_back_at_once() {
+        let arena = arena(1 << 20);
+        let mut slabs: Vec<_> = (0..6).map(|_| arena.allocate(3 * UNIT).unwrap()).collect();
+        for slab in &slabs {
+            let (to, length) = slab.content();
+            // SAFETY: the slab is this test's own and that long.
+            unsafe { to.write_bytes(0xA5, length) };
+        }
+        drop((slabs.remove(5), slabs.remove(3), slabs.remove(1)));
+        arena.usage();
+        assert_eq!(arena.usage().resident, 18 * UNIT);
+        lock(&arena.books).trim(&arena.map);
+        let usage = arena.usage();
+        assert_eq!((usage.held, usage.resident), (9 * UNIT, 9 * UNIT));
+        for slab in &slabs {
+            let (at, length) = slab.content();
+            // SAFETY: as above.
+            let seen = unsafe { std::slice::from_raw_parts(at.as_ptr(), length) };
+            assert!(seen.iter().all(|byte| *byte == 0xA5));
+        }
+        assert!(arena.allocate(3 * UNIT).is_ok());
+        assert_eq!(arena.usage().resident, 12 * UNIT);
     }
 
     #[test]

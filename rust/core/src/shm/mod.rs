@@ -11,12 +11,18 @@
 mod arena;
 #[cfg(not(penstock_loom))]
 mod buddy;
+#[cfg(not(penstock_loom))]
+pub mod door;
 pub mod feed;
+#[cfg(not(penstock_loom))]
+mod headroom;
 pub mod lane;
 #[cfg(not(penstock_loom))]
 mod layout;
 #[cfg(not(penstock_loom))]
 mod message;
+#[cfg(not(penstock_loom))]
+mod named;
 #[cfg(not(penstock_loom))]
 mod parcel;
 #[cfg(not(penstock_loom))]

@@ -118,6 +118,7 @@ impl Port {
     /// worker's own arena.
     pub fn create(arena: &Arc<Arena>, max_bytes: usize) -> io::Result<(Self, WorkerEnd)> {
         let link = Segment::create(c"penstock-link", Content::Link, LENGTH, [LANE as u64, 0, 0])?;
+        link.reserve(0, LENGTH)?;
         let link = Arc::new(link);
         let theirs = ArenaMap::create(max_bytes)?;
         let (bell, their_bell) = bells()?;

@@ -9,7 +9,7 @@ use crate::sync::{AtomicU32, AtomicU64, CachePadded, Ordering};
 pub(super) struct Rare {
     /// 0 open, 1 draining, 2 immediate. Raised by anybody (AcqRel), read by all (Acquire).
     shutdown: AtomicU32,
-    /// Raised by everybody who joins or leaves (AcqRel), read by who is about to sleep (Acquire).
+    /// Raised by everybody who joins or leaves (AcqRel), before its first item; read by senders (Acquire).
     pub(super) roster: AtomicU32,
     /// One bit a lane that ever had a record. Set by its sender before the first one (AcqRel), read by
     /// takers and counters (Acquire).

@@ -197,6 +197,12 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
         !self.shared.has_items()
     }
 
+    /// Buries those who have died, on the calling thread: for tests that end it in the middle.
+    #[cfg(penstock_failpoints)]
+    pub fn look_around(&self) -> Result<(), QueueError> {
+        self.here().look_around()
+    }
+
     /// Figures for people and metrics.
     pub fn statistics(&self) -> Result<Statistics, QueueError> {
         self.here().statistics()

@@ -60,23 +60,23 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     /// Joins if this is the process's first operation.
-    fn ready(&self) -> Result<(), QueueError> {
+    fn ready(&self, side: Side) -> Result<(), QueueError> {
         match self.phase.load(Ordering::Acquire) {
             JOINED => Ok(()),
             CLOSED => Err(QueueError::Closed),
-            _ => self.join(),
+            _ => self.join(side),
         }
     }
 
     #[cold]
-    fn join(&self) -> Result<(), QueueError> {
+    fn join(&self, side: Side) -> Result<(), QueueError> {
         let mut seated = lock(&self.seated);
         match self.phase.load(Ordering::Relaxed) {
             JOINED => return Ok(()),
             CLOSED => return Err(QueueError::Closed),
             _ => {}
         }
-        let mine = Seated::join(&self.shared)?;
+        let mine = Seated::join(&self.shared, side)?;
         *lock(&self.giving) = Some(Giving::new(Arc::clone(&mine))?);
         let _ = self.waiting.set([
             Waiting::new(Side::Items, &mine, &self.counts),
@@ -92,7 +92,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn waiting(&self, side: Side) -> Result<&Arc<Waiting<W>>, QueueError> {
-        self.ready()?;
+        self.ready(side)?;
         let waiting = self.waiting.get().ok_or(QueueError::Closed)?;
         Ok(&waiting[side as usize])
     }
@@ -102,7 +102,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn send_many(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
-        self.ready()?;
+        self.ready(Side::Room)?;
         if self.shared.rare().shutdown() != Shutdown::Open {
             return Err(QueueError::ShutDown);
         }
@@ -164,7 +164,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         max_bytes: usize,
         batch: &mut Batch,
     ) -> Result<usize, QueueError> {
-        self.ready()?;
+        self.ready(Side::Items)?;
         batch.renew();
         let shutdown = self.shared.rare().shutdown();
         if shutdown == Shutdown::Immediate {
@@ -251,7 +251,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn acknowledge(&self, lease: Lease, give_back: bool) -> Result<(), QueueError> {
-        self.ready()?;
+        self.ready(Side::Items)?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
         let is_done = if give_back {
             seated.leases.give_back(&self.shared, lease)
@@ -275,7 +275,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn allocate(&self, length: usize) -> Result<Born, QueueError> {
-        self.ready()?;
+        self.ready(Side::Room)?;
         self.giving(|_| Ok(()))?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
         Born::new(&seated, length)
@@ -314,7 +314,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn shutdown(&self, immediate: bool) -> Result<(), QueueError> {
-        self.ready()?;
+        self.ready(Side::Items)?;
         self.shared.rare().shut(immediate);
         self.finish(self.shared.rare().shutdown() == Shutdown::Immediate);
         for side in [Side::Items, Side::Room] {
@@ -346,8 +346,16 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         self.phase.load(Ordering::Acquire) == CLOSED
     }
 
+    #[cfg(penstock_failpoints)]
+    pub(super) fn look_around(&self) -> Result<(), QueueError> {
+        self.ready(Side::Items)?;
+        let seated = self.seated().ok_or(QueueError::Closed)?;
+        Sentinel::look_at(&seated, &mut Vec::new());
+        Ok(())
+    }
+
     pub(super) fn statistics(&self) -> Result<Statistics, QueueError> {
-        self.ready()?;
+        self.ready(Side::Items)?;
         let shared = &self.shared;
         let inside = shared.inside()?;
         self.giving(|_| Ok(()))?;

@@ -24,13 +24,16 @@ use super::{
 use crate::{
     fork::Owner,
     shm::arena::{Arena, Holder, OwnedSlab, Pinned, SlabRef, Told},
-    sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, fence, lock},
+    sync::{Arc, AtomicU64, Mutex, Ordering, fence, lock},
 };
 
 /// The participant number of a seat in every arena; the owner's own number is another one.
 pub(super) const fn participant(seat: usize) -> u32 {
     1 + seat as u32
 }
+
+/// Seats that only takers sit down in: those of dead senders are free only when their items are taken.
+const KEPT: usize = 8;
 
 /// The seat itself.
 pub(super) struct Stay {
@@ -42,13 +45,17 @@ pub(super) struct Stay {
 
 impl Stay {
     /// Takes a seat, after clearing those of the dead if there is none.
-    fn take(shared: &Arc<Shared>) -> Result<Self, QueueError> {
+    fn take(shared: &Arc<Shared>, side: Side) -> Result<Self, QueueError> {
         let process = Process::current();
         let seats = shared.seats();
-        let mut taken = seats::take(seats, 0..SEATS, process);
+        let wanted = match side {
+            Side::Items => 0..SEATS,
+            Side::Room => 0..SEATS - KEPT,
+        };
+        let mut taken = seats::take(seats, wanted.clone(), process);
         if taken.is_none() {
             burial::make_room(shared, process);
-            taken = seats::take(seats, 0..SEATS, process);
+            taken = seats::take(seats, wanted, process);
         }
         let (seat, joining) = taken.ok_or(QueueError::Crowded)?;
         shared.arenas[seat].renew();
@@ -106,19 +113,19 @@ pub(super) struct Seated {
     arena: OnceLock<Arc<Arena>>,
     /// Memory that was born in the arena, by where it begins.
     born: Mutex<BTreeMap<usize, Weak<OwnedSlab>>>,
-    /// The roster as the sentinel knows it.
-    pub(super) known: AtomicU32,
+    /// Who takes part, as the sentinel knows it.
+    pub(super) known: AtomicU64,
     /// One at a time clears a seat.
     pub(super) burying: Mutex<()>,
     pub(super) burials: AtomicU64,
 }
 
 impl Seated {
-    /// The process joins.
-    pub(super) fn join(shared: &Arc<Shared>) -> Result<Arc<Self>, QueueError> {
-        let stay = Arc::new(Stay::take(shared)?);
+    /// The process joins, to take or to send at first.
+    pub(super) fn join(shared: &Arc<Shared>, side: Side) -> Result<Arc<Self>, QueueError> {
+        let stay = Arc::new(Stay::take(shared, side)?);
         stay.announce();
-        let roster = shared.rare().roster.load(Ordering::Acquire);
+        let who = shared.who();
         let others = shared.seats().iter().enumerate();
         let mut others = others.filter(|(number, _)| *number != stay.seat);
         let alone = others.all(|(_, seat)| seat.word().state() == seats::State::Free);
@@ -127,11 +134,7 @@ impl Seated {
             holders: (0..SEATS).map(|_| OnceLock::new()).collect(),
             arena: OnceLock::new(),
             born: Mutex::default(),
-            known: AtomicU32::new(if alone {
-                roster
-            } else {
-                roster.wrapping_sub(1)
-            }),
+            known: AtomicU64::new(if alone { who } else { !who }),
             burying: Mutex::default(),
             burials: AtomicU64::new(0),
             stay,

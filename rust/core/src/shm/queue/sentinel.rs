@@ -39,7 +39,7 @@ struct Queues {
 }
 
 /// One process that is watched.
-struct Watched {
+pub(super) struct Watched {
     seated: Weak<Seated>,
     seat: usize,
     word: Word,
@@ -49,13 +49,13 @@ struct Watched {
 impl Sentinel {
     /// Has a queue's other processes watched, as they are now. Cheap if nobody has come or gone.
     pub(super) fn tell(seated: &Arc<Seated>) {
-        let roster = seated.shared().rare().roster.load(Ordering::Acquire);
-        if seated.known.load(Ordering::Relaxed) == roster {
+        let who = seated.shared().who();
+        if seated.known.load(Ordering::Relaxed) == who {
             return;
         }
         // Without a thread or a descriptor it is left to the next to sleep.
         if Self::here().add(seated).is_ok() {
-            seated.known.store(roster, Ordering::Relaxed);
+            seated.known.store(who, Ordering::Relaxed);
         }
     }
 
@@ -129,7 +129,8 @@ impl Sentinel {
         Some(look_again)
     }
 
-    fn look_at(seated: &Arc<Seated>, watched: &mut Vec<Watched>) -> bool {
+    /// Buries the dead of one queue and watches the rest: whether to look again soon.
+    pub(super) fn look_at(seated: &Arc<Seated>, watched: &mut Vec<Watched>) -> bool {
         let mut look_again = seated.leases.holds_returned();
         let this = Arc::downgrade(seated);
         for (seat, words) in seated.shared().seats().iter().enumerate() {

@@ -180,6 +180,17 @@ impl Shared {
         taken.fold(0, |bits, (number, _)| bits | 1 << number)
     }
 
+    /// Another number whenever somebody has come, gone, or died halfway.
+    pub(super) fn who(&self) -> u64 {
+        self.seats()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |who, seat| {
+                (who ^ seat.word().0)
+                    .wrapping_mul(0x0000_0100_0000_01b3)
+                    .rotate_left(23)
+            })
+    }
+
     /// What is inside of all lanes.
     pub(super) fn inside(&self) -> Result<Inside, Corrupt> {
         self.lanes(0).try_fold(Inside::default(), |sum, lane| {

@@ -1,0 +1,61 @@
+"""At a control group's memory limit: an error, and the process goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.shared.groups import Group, limited
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    with limited(96 * MIB) as group:
+        yield group
+
+
+def test_an_arena_raises_before_the_limit(group: Group):
+    ended = group.run("""
+from penstock._native import Arena
+MIB = 1 << 20
+arena = Arena(1 << 30)
+for size in (MIB // 32, MIB // 3, 8 * MIB):
+    kept, buffer = [], bytes(size)
+    try:
+        while True:
+            kept.append(arena.pack(b"", [buffer]))
+    except MemoryError as error:
+        print(error)
+    print(len(kept) * size > 32 * MIB, len(kept) * size < 96 * MIB)
+    del kept
+    assert arena.usage()["held"] == 0
+arena.pack(b"", [bytes(8 * MIB)])
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[1::2] == ["True True"] * 3, lines
+    for refusal in lines[::2]:
+        assert f"limited to {96 * MIB}" in refusal, refusal
+        assert group.folder.name in refusal, refusal
+
+
+def test_a_pool_refuses_what_is_too_large_and_goes_on(group: Group):
+    ended = group.run("""
+import numpy as np
+from penstock import WorkerPool
+
+if __name__ == "__main__":
+    with WorkerPool(workers=1, max_bytes=1 << 30) as pool:
+        assert pool.submit(len, b"abc").result() == 3
+        array = np.zeros(1 << 29, "u1")
+        try:
+            pool.submit(len, array).result()
+        except MemoryError as error:
+            print(error)
+        assert pool.submit(len, b"abcd").result() == 4
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"{1 << 29} bytes wanted" in ended.stdout
