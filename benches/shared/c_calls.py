@@ -1,4 +1,4 @@
-"""Two ways from Python into the same Rust: the extension's own methods, and cffi on the C interface."""
+"""Two ways from Python into the same Rust: the extension's methods, and cffi on its C interface."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ RECORD = bytes(range(SIZE))
 def declared() -> Any:
     """The interface by cffi, in the mode that needs no compiler."""
     import cffi
+
     import penstock
 
     header = Path(penstock.include_dir(), "penstock.h").read_text(encoding="utf-8")

@@ -40,7 +40,9 @@ def unpacked() -> Iterator[Work]:
         number, left = 0, n
 
     # Made before the time counts; a lap that is larger goes through them again from the start.
-    blocks = [b"".join(map(record, range(first, first + BATCH))) for first in range(0, 1 << 16, BATCH)]
+    blocks = [
+        b"".join(map(record, range(first, first + BATCH))) for first in range(0, 1 << 16, BATCH)
+    ]
 
     def get_many() -> list[bytes]:
         nonlocal number, left
@@ -73,7 +75,7 @@ CASES = (
     Case(
         room="shared",
         name="c-records",
-        question=f"How many records of {SIZE} bytes a second come from a C program, {BATCH} at a time?",
+        question=f"How many records of {SIZE} bytes a second come from a C program, in batches?",
         contenders=[
             Contender(
                 "penstock.h",

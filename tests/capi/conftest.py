@@ -1,4 +1,4 @@
-"""Queues and handles that are closed when a test has ended, and the program that takes part in them."""
+"""Queues and handles that are closed when a test has ended, and the program that takes part."""
 
 from __future__ import annotations
 

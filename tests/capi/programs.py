@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import penstock
 
@@ -69,7 +69,7 @@ class Program:
         self.process.kill()
         self.process.communicate(timeout=SECONDS)
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -101,9 +101,7 @@ def test_large_buffers_stand_behind_their_pickle(queue: SharedQueue[Any], handle
     assert (pickle.loads(stream, buffers=[buffer]) == array).all()
 
 
-def test_a_record_that_is_too_large_for_its_buffer_waits(
-    queue: SharedQueue[Any], handle: Handle
-):
+def test_a_record_that_is_too_large_for_its_buffer_waits(queue: SharedQueue[Any], handle: Handle):
     queue.put_many([b"x" * 100, b"y"])
     with pytest.raises(Failed, match="a record of 100 bytes is larger than the buffer of 10"):
         handle.receive(10)
@@ -172,7 +170,7 @@ def test_a_shutdown_reaches_both_sides(attach: Callable[..., Handle]):
     with pytest.raises(Failed, match="SHUT_DOWN"):
         handle.send(b"more", PATIENCE)
     assert handle.receive()[1] == b"last"
-    with pytest.raises(Failed, match="SHUT_DOWN: .*close the handle"):
+    with pytest.raises(Failed, match=r"SHUT_DOWN: .*close the handle"):
         handle.receive(timeout=PATIENCE)
     queue.close()
     other: SharedQueue[bytes] = SharedQueue()
@@ -191,10 +189,10 @@ def test_a_closed_handle_is_closed_and_the_queue_goes_on(
     handle.close()
     for call in (
         lambda: handle.send(b"x"),
-        lambda: handle.receive(),
+        handle.receive,
         lambda: handle.claim(b"x"),
-        lambda: handle.figures(),
-        lambda: handle.close(),
+        handle.figures,
+        handle.close,
     ):
         with pytest.raises(Failed, match="CLOSED: this handle was closed; attach again"):
             call()

@@ -1,6 +1,4 @@
-"""A C program of its own beside Python: what it sends is awaited, what Python puts it takes, and its
-death at any moment harms nobody.
-"""
+"""A C program beside Python: its records are awaited, it takes what is put, its death harms nobody."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def alone(queue: SharedQueue[Any]) -> None:
-    """Sleeps on the empty queue until this process is the only one in it, and nothing of others is left."""
+    """Sleeps on the empty queue until nobody else is in it, and nothing of others is left."""
 
     def is_alone() -> bool:
         with pytest.raises(QueueEmpty):

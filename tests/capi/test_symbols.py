@@ -1,4 +1,4 @@
-"""What the wheel has for C programs: a header that compiles, and two libraries with all its functions."""
+"""What the wheel has for C programs: a header that compiles, two libraries with its functions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_the_paths_are_printed_without_loading_anything_heavy():
 @pytest.mark.parametrize("standard", ["c99", "c11", "c17"])
 def test_the_header_compiles_as_c(standard: str, tmp_path: Path):
     source = tmp_path / "alone.c"
-    source.write_text("#include <penstock.h>\n#include <penstock.h>\nint main(void) { return 0; }\n")
+    source.write_text(
+        "#include <penstock.h>\n#include <penstock.h>\nint main(void) { return 0; }\n"
+    )
     flags = [f"-std={standard}", *STRICT, f"-I{penstock.include_dir()}"]
     subprocess.run([*compiler(), *flags, "-fsyntax-only", str(source)], check=True)
 

@@ -34,7 +34,7 @@ def library_path() -> str:
 
 
 def extension_path() -> str:
-    """The extension module, which has the same functions: what cffi and ctypes open inside of Python.
+    """The extension module, which has the same functions, for cffi and ctypes inside of Python.
 
     It is loaded already, so nothing is there twice; a program without Python cannot load it. Any
     thread; costs nothing.

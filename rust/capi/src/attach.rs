@@ -4,17 +4,27 @@ use std::{
     ffi::{CStr, c_char, c_int},
     io,
     os::fd::{FromRawFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
 };
 
-use penstock_core::shm::queue::{Queue, QueueError};
+use penstock_core::shm::{
+    AttachError,
+    door::{self, DoorError},
+    queue::{Queue, QueueError},
+};
 
 use crate::{
     border::{Out, border},
+    clock::Timeout,
     code::Code,
     failure::Failure,
     handles::{self, Handle, NoTask, Opaque},
     receive::Kept,
 };
+
+/// Longer than any process lives, and still a time that clocks can express.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 fn duplicate(fd: c_int) -> io::Result<OwnedFd> {
     // SAFETY: a plain system call; a negative answer is handled.
@@ -27,7 +37,11 @@ fn duplicate(fd: c_int) -> io::Result<OwnedFd> {
 }
 
 fn open(fd: OwnedFd, label: String) -> Result<*mut Opaque, Failure> {
-    let queue = Queue::<NoTask>::attach(fd).map_err(|error| Failure::of(&label, &error))?;
+    let queue = Queue::attach(fd).map_err(|error| Failure::of(&label, &error))?;
+    admit(queue, label)
+}
+
+fn admit(queue: Arc<Queue<NoTask>>, label: String) -> Result<*mut Opaque, Failure> {
     let kept = Kept::new();
     handles::open(Handle { queue, label, kept })
 }
@@ -68,9 +82,35 @@ pub unsafe extern "C" fn penstock_attach_name(
         }
         // SAFETY: as above.
         let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-        let _ = timeout;
-        Err(Failure::new(Code::NotFound, format!("queue '{name}'")))
+        queue.set(by_name(&name, Timeout(timeout))?);
+        Ok(())
     })
+}
+
+/// Asks whoever has the queue of that name for it.
+fn by_name(name: &str, timeout: Timeout) -> Result<*mut Opaque, Failure> {
+    let patience = timeout.duration().map_or(FOREVER, |time| time.min(FOREVER));
+    let label = format!("queue '{name}'");
+    let mut refusal = None;
+    let fetched = door::fetch(name, patience, |fd, id| {
+        let queue = Queue::<NoTask>::attach(fd).map_err(|error| match error {
+            QueueError::Attach(error) => error,
+            error => {
+                refusal = Some(error);
+                AttachError::Foreign
+            }
+        })?;
+        if queue.id() == id {
+            Ok(queue)
+        } else {
+            Err(AttachError::Damaged)
+        }
+    });
+    match (fetched, refusal) {
+        (Ok(queue), _) => admit(queue, label),
+        (Err(DoorError::Refused { .. }), Some(error)) => Err(Failure::of(&label, &error)),
+        (Err(error), _) => Err(Failure::of_door(&error)),
+    }
 }
 
 /// Leaves the queue.

@@ -184,7 +184,7 @@ impl Stage {
         });
         let claim = &mut self.claims[index as usize];
         claim.generation = claim.generation.wrapping_add(1);
-        let token = u64::from(claim.generation) << 32 | u64::from(index) + 1;
+        let token = (u64::from(claim.generation) << 32) | (u64::from(index) + 1);
         (claim.memory, claim.at) = (memory, at);
         (claim.length, claim.handle) = (length, handle);
         Claimed {

@@ -2,7 +2,11 @@
 
 use std::io;
 
-use penstock_core::shm::{AttachError, queue::QueueError};
+use penstock_core::shm::{
+    AttachError,
+    door::{DoorError, Refused},
+    queue::QueueError,
+};
 
 use crate::{code::Code, message};
 
@@ -90,6 +94,40 @@ impl Failure {
             ),
         };
         Self::new(code, format!("{label}: {error}; {hint}"))
+    }
+
+    /// Why nobody gave a queue of that name.
+    pub(crate) fn of_door(error: &DoorError) -> Self {
+        let (code, hint) = match error {
+            DoorError::Name { .. } => (
+                Code::BadArgument,
+                "give the one that the queue was made with",
+            ),
+            DoorError::Nobody { .. } => (
+                Code::NotFound,
+                "make it first, with name=, and let its process live",
+            ),
+            DoorError::Silent { .. } | DoorError::Taken { .. } => (
+                Code::NotFound,
+                "wait longer, or see whether its processes are stopped",
+            ),
+            DoorError::Refused { name, seat, why } => match why {
+                Refused::OtherNamespace => {
+                    (Code::OtherNamespace, "run both sides in one pid namespace")
+                }
+                Refused::Version { .. } => (
+                    Code::OtherVersion,
+                    "use one version of penstock in all processes",
+                ),
+                Refused::Segment(error) => {
+                    return Self::of_attach(&format!("queue '{name}', seat {seat}"), error);
+                }
+                Refused::Io(error) => (Code::System, remedy(error)),
+                _ => (Code::NotFound, "see who has that name"),
+            },
+            DoorError::Io(error) => (Code::System, remedy(error)),
+        };
+        Self::new(code, format!("{error}; {hint}"))
     }
 
     /// What of a panic is said; the rest is on standard error.

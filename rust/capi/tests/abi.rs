@@ -3,15 +3,19 @@
 use std::{
     ffi::{CStr, c_void},
     fs::File,
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
 use penstock_capi::*;
 use penstock_core::{
     ring::{Wake, Woken},
+    shm::door::Door,
     shm::queue::{Acknowledged, Batch, Buffer, Item, Queue, Settings},
 };
 
@@ -180,10 +184,8 @@ fn what_is_sent_is_taken() {
         assert_eq!(taken(&core, 1), [(0, record.to_vec())]);
     }
     // SAFETY: no bytes are read.
-    assert_eq!(
-        unsafe { penstock_send(queue, ptr::null(), 0, AT_ONCE) },
-        Code::Ok
-    );
+    let code = unsafe { penstock_send(queue, ptr::null(), 0, AT_ONCE) };
+    assert_eq!(code, Code::Ok);
     assert_eq!(taken(&core, 1), [(0, Vec::new())]);
     assert_eq!(penstock_close(queue), Code::Ok);
 }
@@ -338,10 +340,8 @@ fn claims_that_find_no_room_stay_claims() {
     assert_eq!(taken(&core, 99).len(), done);
     assert_eq!(commit(queue, &mut rest, AT_ONCE), Code::Ok);
     // SAFETY: the place is there.
-    assert_eq!(
-        unsafe { penstock_abandon(queue, &raw mut claims[done + 1]) },
-        Code::Ok
-    );
+    let code = unsafe { penstock_abandon(queue, &raw mut claims[done + 1]) };
+    assert_eq!(code, Code::Ok);
     assert_eq!(
         commit(queue, &mut claims[done + 1], AT_ONCE),
         Code::BadClaim
@@ -574,6 +574,83 @@ fn descriptors_of_other_things_are_refused() {
         let code = unsafe { penstock_attach(fd, &raw mut queue) };
         assert_eq!((code, queue), (wanted, ptr::null_mut()), "{}", told());
         assert!(told().contains(&format!("descriptor {fd}: ")), "{}", told());
+    }
+}
+
+fn attach_name(name: &str, timeout: i64) -> (Code, *mut Opaque) {
+    let name = std::ffi::CString::new(name).unwrap();
+    let mut queue = ptr::dangling_mut();
+    // SAFETY: name and place are there.
+    let code = unsafe { penstock_attach_name(name.as_ptr(), timeout, &raw mut queue) };
+    (code, queue)
+}
+
+#[test]
+fn a_queue_is_found_by_its_name() {
+    let core = core(Settings::new(64 * KIB));
+    let name = format!("capi-{}", std::process::id());
+    let door = Door::open(&name, 3, core.id()).unwrap();
+    let (asked, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if asked.load(Ordering::Relaxed) {
+                    door.answer(core.fd()).unwrap();
+                }
+                thread::yield_now();
+            }
+        });
+        assert_eq!(attach_name(&name, 1), (Code::NotFound, ptr::null_mut()));
+        assert!(told().contains("none answers"), "{}", told());
+        asked.store(true, Ordering::Relaxed);
+        let (code, queue) = attach_name(&name, -1);
+        assert_eq!(code, Code::Ok, "{}", told());
+        assert_eq!(send(queue, b"by name", AT_ONCE), Code::Ok);
+        assert_eq!(send(queue, &[0; 64 * KIB + 1], AT_ONCE), Code::TooLarge);
+        assert!(
+            told().starts_with(&format!("queue '{name}': ")),
+            "{}",
+            told()
+        );
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(taken(&core, 1), [(0, b"by name".to_vec())]);
+    drop(door);
+    assert_eq!(
+        attach_name(&name, i64::MAX),
+        (Code::NotFound, ptr::null_mut())
+    );
+    assert!(
+        told().contains(&name) && told().contains("name="),
+        "{}",
+        told()
+    );
+    assert_eq!(attach_name("a b", 1).0, Code::BadArgument);
+}
+
+#[test]
+fn a_door_that_hands_out_something_else_is_refused() {
+    let (one, other) = (core(Settings::new(64 * KIB)), core(Settings::new(64 * KIB)));
+    let file = File::open("/proc/self/exe").unwrap();
+    let name = format!("capi-other-{}", std::process::id());
+    for (fd, wanted) in [(other.fd(), Code::Damaged), (file.as_fd(), Code::NotAQueue)] {
+        let door = Door::open(&name, 0, one.id()).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    door.answer(fd).unwrap();
+                    thread::yield_now();
+                }
+            });
+            assert_eq!(
+                attach_name(&name, PATIENCE),
+                (wanted, ptr::null_mut()),
+                "{}",
+                told()
+            );
+            done.store(true, Ordering::Relaxed);
+        });
     }
 }
 
