@@ -1,4 +1,4 @@
-"""A C program beside Python: its records are awaited, it takes what is put, it may die at any time."""
+"""A C program beside Python: its records are awaited, it takes what is put, and it may be killed."""
 
 from __future__ import annotations
 
