@@ -1,4 +1,4 @@
-"""A C program beside Python: its records are awaited, it takes what is put, and it may be killed."""
+"""A C program beside Python: its records are awaited, it takes what is put, and it is killed."""
 
 from __future__ import annotations
 
