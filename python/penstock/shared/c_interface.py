@@ -28,9 +28,9 @@ def library_path() -> str:
     process take `extension_path` instead. Any thread; costs nothing.
 
     >>> library_path()
-    '...penstock/libpenstock.so'
+    '...penstock/lib/libpenstock.so'
     """
-    return str(_PACKAGE / "libpenstock.so")
+    return str(_PACKAGE / "lib" / "libpenstock.so")
 
 
 def extension_path() -> str:
