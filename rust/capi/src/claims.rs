@@ -26,7 +26,7 @@ use crate::{
     clock::Timeout,
     code::Code,
     failure::Failure,
-    handles::{self, Handle, Opaque},
+    handles::{self, Opaque},
     send::{self, Bytes},
 };
 
@@ -154,23 +154,20 @@ impl Stage {
         Some(at)
     }
 
-    /// Memory that the commit copies from.
-    fn own(&mut self, length: usize) -> Result<(Memory, NonNull<u8>), Failure> {
+    /// Room that the commit copies from.
+    #[inline]
+    fn claim(&mut self, handle: usize, length: usize) -> Result<Claimed, Failure> {
         if let Some(at) = self.stretch(length) {
             self.in_block += 1;
-            return Ok((Memory::Block, at));
+            return Ok(self.add(handle, Memory::Block, at, length));
         }
         let heap = Heap::new(length).ok_or_else(|| no_memory(length))?;
         let at = heap.at;
-        Ok((Memory::Own { _heap: heap }, at))
+        Ok(self.add(handle, Memory::Own { _heap: heap }, at, length))
     }
 
-    fn add(
-        &mut self,
-        handle: usize,
-        (memory, at): (Memory, NonNull<u8>),
-        length: usize,
-    ) -> Claimed {
+    #[inline(always)]
+    fn add(&mut self, handle: usize, memory: Memory, at: NonNull<u8>, length: usize) -> Claimed {
         let index = self.free.pop().unwrap_or_else(|| {
             self.claims.push(Claim {
                 memory: Memory::None,
@@ -185,8 +182,10 @@ impl Stage {
         let claim = &mut self.claims[index as usize];
         claim.generation = claim.generation.wrapping_add(1);
         let token = (u64::from(claim.generation) << 32) | (u64::from(index) + 1);
-        (claim.memory, claim.at) = (memory, at);
-        (claim.length, claim.handle) = (length, handle);
+        claim.memory = memory;
+        claim.at = at;
+        claim.length = length;
+        claim.handle = handle;
         Claimed {
             bytes: at.as_ptr().cast(),
             length,
@@ -252,15 +251,22 @@ fn with<T>(work: impl FnOnce(&mut Stage) -> Result<T, Failure>) -> Result<T, Fai
         })
 }
 
-/// Memory that the record only names, if it is long and there is some.
-fn born(handle: &Handle, length: usize) -> Result<Option<(Memory, NonNull<u8>)>, Failure> {
+/// Room that the record only names, or if there is none, such that the commit copies from.
+#[cold]
+fn claim_long(queue: *const Opaque, length: usize, largest: usize) -> Result<Claimed, Failure> {
+    let handle = handles::enter(queue)?;
+    if length > largest {
+        let wanted = length;
+        return Err(handle.failure(&QueueError::TooLarge { wanted, largest }));
+    }
     match handle.queue.allocate(length) {
-        Ok(born) => {
+        Ok(born) => with(|stage| {
             let (at, _) = born.content();
-            Ok(Some((Memory::Arena { _born: born }, at)))
+            Ok(stage.add(queue.addr(), Memory::Arena { _born: born }, at, length))
+        }),
+        Err(QueueError::Full | QueueError::TooLarge { .. }) => {
+            with(|stage| stage.claim(queue.addr(), length))
         }
-        // Copied when it is committed, as one that the caller has in memory of its own.
-        Err(QueueError::Full | QueueError::TooLarge { .. }) => Ok(None),
         Err(error) => Err(handle.failure(&error)),
     }
 }
@@ -280,24 +286,13 @@ pub unsafe extern "C" fn penstock_claim(
         let mut claim = unsafe { Out::new(claim, "claim is NULL; hand in where it goes") }?;
         claim.set(Claimed::ENDED);
         let largest = handles::largest(queue)?;
-        if length > largest {
-            let handle = handles::enter(queue)?;
-            let wanted = length;
-            return Err(handle.failure(&QueueError::TooLarge { wanted, largest }));
-        }
-        let born = if length > INLINE_MAX {
-            born(&*handles::enter(queue)?, length)?
+        let claimed = if length <= INLINE_MAX.min(largest) {
+            with(|stage| stage.claim(queue.addr(), length))?
         } else {
-            None
+            claim_long(queue, length, largest)?
         };
-        with(|stage| {
-            let memory = match born {
-                Some(memory) => memory,
-                None => stage.own(length)?,
-            };
-            claim.set(stage.add(queue.addr(), memory, length));
-            Ok(())
-        })
+        claim.set(claimed);
+        Ok(())
     })
 }
 
@@ -411,8 +406,7 @@ mod tests {
     use super::*;
 
     fn claim(stage: &mut Stage, length: usize) -> Claimed {
-        let memory = stage.own(length).unwrap();
-        stage.add(7, memory, length)
+        stage.claim(7, length).unwrap()
     }
 
     fn code<T>(result: Result<T, Failure>) -> Code {

@@ -247,25 +247,41 @@ fn a_claim_is_sent_as_it_was_written_whatever_its_size() {
     }
 }
 
+/// What this process has mapped where the address points to.
+fn mapping(at: usize) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let contains = |line: &&str| {
+        let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let number = |text| usize::from_str_radix(text, 16).unwrap();
+        (number(from)..number(to)).contains(&at)
+    };
+    maps.lines().find(contains).unwrap().to_owned()
+}
+
 #[test]
 fn a_long_claim_lies_in_shared_memory_and_is_not_copied() {
     let (core, queue) = both(4096 * KIB);
-    let held = |core: &Core| core.statistics().unwrap().bytes;
+    let (_, short) = claim(queue, 16 * KIB);
+    assert!(!mapping(short.bytes.addr()).contains("memfd:penstock"));
     let (_, mut claimed) = claim(queue, 1024 * KIB);
+    let at = claimed.bytes.cast::<u8>();
+    assert!(
+        mapping(at.addr()).contains("memfd:penstock"),
+        "{}",
+        mapping(at.addr())
+    );
     fill(&claimed, 1);
-    assert_eq!(held(&core), 0);
+    assert_eq!(core.statistics().unwrap().bytes, 0);
     assert_eq!(commit(queue, &mut claimed, AT_ONCE), Code::Ok);
     let mut batch = Batch::new();
     core.take(1, usize::MAX, &mut batch).unwrap();
     let stream = batch.pop().unwrap().stream.unwrap();
-    let shared = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let at = stream.content().0.addr().get();
-    let line = shared.lines().find(|line| {
-        let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
-        let number = |text| usize::from_str_radix(text, 16).unwrap();
-        (number(from)..number(to)).contains(&at)
-    });
-    assert!(line.unwrap().contains("memfd"), "{line:?}");
+    // The same memory, mapped by the other handle.
+    // SAFETY: both are mapped and held; the record is taken, so that nobody else looks at it.
+    unsafe {
+        at.write(9);
+        assert_eq!(stream.content().0.as_ptr().read(), 9);
+    }
 }
 
 #[test]
