@@ -20,7 +20,7 @@ use penstock_core::{
 };
 
 /// A ceiling against hangs, nothing else.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(10);
 
 /// What a child ends with that came to the end of its script before its number.
 const THROUGH: i32 = 42;
@@ -583,6 +583,122 @@ fn an_undertaker_of_leases_is_killed() {
             check_nothing_is_left(&world.queue);
         },
     );
+}
+
+/// A dead process has an item of ours under a lease; we go on sending, and use slabs again.
+fn with_a_lease_of_a_dead_one() -> World {
+    let world = World::acknowledged();
+    put(&world.queue, &numbered(2));
+    let status = wait(
+        child(u64::MAX, 0, || {
+            assert_eq!(take_leased(&world.queue, 1).len(), 1);
+            // SAFETY: ends the child as a kill does, with everything as it is.
+            unsafe { libc::_exit(THROUGH) };
+        }),
+        0,
+    );
+    assert_eq!(ended(status), THROUGH);
+    world
+}
+
+fn use_slabs_again(world: &World) {
+    for _ in 0..4 {
+        put(&world.queue, &[0xEE; 20_000]);
+        // Its own: the items of the dead one are looked for by others.
+        for (content, lease) in take_leased(&world.queue, 1) {
+            if content.len() == 20_000 && content[0] == 0xEE {
+                world.queue.acknowledge(lease.unwrap()).unwrap();
+            } else {
+                world.queue.give_back(lease.unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+fn drain_what_was_used(world: &World) {
+    let mut seen = 0;
+    sleep_until(&world.queue, "the item has not come back", || {
+        for (content, lease) in take_leased(&world.queue, 9) {
+            if content[0] != 0xEE {
+                seen |= 1 << number_of(&content);
+            }
+            world.queue.acknowledge(lease.unwrap()).unwrap();
+        }
+        seen == 0b100
+    });
+}
+
+#[test]
+fn an_undertaker_of_leases_is_stopped_while_the_sender_goes_on() {
+    stop_at_every_store(
+        with_a_lease_of_a_dead_one,
+        undertaker,
+        use_slabs_again,
+        |world| {
+            drain_what_was_used(world);
+            check_nothing_is_left(&world.queue);
+        },
+    );
+}
+
+#[test]
+fn an_undertaker_of_leases_is_killed_while_the_sender_goes_on() {
+    kill_at_every_store(with_a_lease_of_a_dead_one, undertaker, |world, _| {
+        use_slabs_again(world);
+        drain_what_was_used(world);
+        check_nothing_is_left(&world.queue);
+    });
+}
+
+#[test]
+fn one_that_is_stopped_with_a_lease_keeps_the_item_for_as_long_as_that_lasts() {
+    let world = || {
+        let world = World::new(Settings {
+            ack: Some(Acknowledged {
+                lease: Duration::from_millis(1),
+                leases: 8,
+            }),
+            ..Settings::new(1 << 20)
+        });
+        put_numbers(&world.queue, 3);
+        world
+    };
+    let seen = Mutex::new(0);
+    stop_at_every_store(
+        world,
+        |world| {
+            let World { queue, ledger } = world;
+            for (content, lease) in take_leased(queue, 2) {
+                if queue.acknowledge(lease.unwrap()).is_ok() {
+                    ledger.add(DONE, 1 << number_of(&content));
+                }
+            }
+            queue.close();
+        },
+        |world| {
+            // All that it has not acknowledged comes to us, stopped as it is.
+            let wanted = 0b111 & !world.ledger.get(DONE);
+            *seen.lock().unwrap() = wanted;
+            let acked = acknowledge_all_but_one(&world.queue, wanted);
+            assert_eq!(acked | world.ledger.get(DONE), 0b111);
+        },
+        |world| check_nothing_is_left(&world.queue),
+    );
+}
+
+/// As `acknowledge_all`, but the one that may have been acknowledged by a process which was stopped before it
+/// could say so.
+fn acknowledge_all_but_one(queue: &TestQueue, wanted: u64) -> u64 {
+    let mut bits = 0_u64;
+    sleep_until(queue, "an item has not come back", || {
+        for (content, lease) in take_leased(queue, 99) {
+            bits |= 1 << number_of(&content);
+            let _ = queue.acknowledge(lease.unwrap());
+        }
+        let figures = queue.statistics().unwrap();
+        bits & wanted == wanted || (figures.items == 0 && figures.leased == 0)
+    });
+    bits | (wanted & !bits & wanted.wrapping_neg())
 }
 
 #[test]

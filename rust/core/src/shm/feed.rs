@@ -131,6 +131,9 @@ struct Heap {
     words: Box<[AtomicU64]>,
 }
 
+/// Bytes that records which are used again keep.
+const KEPT: usize = 1 << 20;
+
 /// One copied record.
 #[derive(Debug, Clone, Copy)]
 pub struct Record {
@@ -177,6 +180,13 @@ impl Records {
             self.bytes.truncate(first.start);
             self.list.truncate(length);
         }
+    }
+
+    /// Forgets all, and gives memory back that few need.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.list.clear();
     }
 
     /// Adds one from elsewhere.

@@ -92,7 +92,7 @@ impl Batch {
 
     /// Forgets what is in it.
     pub fn clear(&mut self) {
-        self.records.truncate(0);
+        self.records.clear();
         self.more.clear();
         self.given = 0;
     }

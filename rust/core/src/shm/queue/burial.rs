@@ -1,8 +1,8 @@
 //! What survivors do for a dead process: any of them, any number of them at once, each from the beginning.
 //!
 //! Its seat is laid down by one swap. Its bits are cleared: nobody waits there, and it looks at no slab. Items that
-//! it had under a lease come back. Its lane stays, and takers empty it; the slabs that its records name
-//! stay held by the arena's own bit until then. When nothing is left, one swap makes the seat free.
+//! it had under a lease come back. Its lane stays, and takers empty it; nobody places anything in its arena
+//! until then. When nothing is left, the pages go, and one swap makes the seat free.
 
 use super::{
     handle::Side,
@@ -72,16 +72,22 @@ fn clear_bits(shared: &Shared, number: usize) {
     for arena in &shared.arenas {
         arena.bury(participant(number));
     }
-    if shared.feeds[number].is_empty() == Ok(true) {
-        shared.arenas[number].bury(OWNER);
+    // Nothing is placed in that arena before the seat is free, and that waits for the lane.
+    shared.arenas[number].bury(OWNER);
+    if is_empty(shared, number) {
+        shared.give_pages_back(number);
     }
+}
+
+/// Whether nothing of what a process has sent is in use.
+pub(super) fn is_empty(shared: &Shared, number: usize) -> bool {
+    shared.feeds[number].is_empty() == Ok(true) && !shared.arenas[number].is_held()
 }
 
 /// Frees a dead process's seat if nothing is left of it; clears nothing.
 pub(super) fn free_if_clean(shared: &Shared, number: usize, dead: Word) -> bool {
     let bit = 1 << number;
-    let is_clean = shared.feeds[number].is_empty() == Ok(true)
-        && !shared.arenas[number].is_held()
+    let is_clean = is_empty(shared, number)
         && !shared
             .arenas
             .iter()

@@ -27,6 +27,10 @@ use crate::{
 const LEAST_PAGES: usize = 64 << 10;
 const MOST_PAGES: usize = 1 << 20;
 
+/// Items that are published together at most: a process that begins to send meanwhile sees no more than
+/// these too few.
+const RUN: usize = 256;
+
 /// What an item with slabs may have in the lane without weighing more: one that fills the queue's
 /// bytes exactly is to fit.
 const FORGIVEN: u64 = 1 << 10;
@@ -231,7 +235,8 @@ impl Giving {
                 break Err(refusal);
             }
             let weight = Feed::span(item.stream.length);
-            if !self.allowance.admits(weight) {
+            let is_run = written == RUN;
+            if is_run || !self.allowance.admits(weight) {
                 // What was written is counted once it is published.
                 if written > 0 {
                     if let Err(failure) = self.publish() {

@@ -76,6 +76,11 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
             .get_or_make(|| Arc::new(Local::new(Arc::clone(&self.shared))))
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The descriptor, to hand to another process.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.shared.segment.fd()
@@ -198,7 +203,7 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     }
 
     /// Buries those who have died, on the calling thread: for tests that end it in the middle.
-    #[cfg(penstock_failpoints)]
+    #[cfg(any(test, penstock_failpoints))]
     pub fn look_around(&self) -> Result<(), QueueError> {
         self.here().look_around()
     }

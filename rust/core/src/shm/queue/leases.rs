@@ -3,13 +3,17 @@
 //! ```text
 //! FREE → FILLING → LEASED → FREE            taken, acknowledged
 //!                  LEASED → RETURNED        handed back, or its holder is dead
-//!                  LEASED → CLAIMING        its time was over, and somebody else wants it
-//!                  RETURNED → CLAIMING → LEASED
+//!                  RETURNED → LEASED        claimed
+//!                  LEASED → LEASED          its time was over, and somebody else wants it
 //! ```
 //! Every change is one compare-and-swap of a word that says state, seat and generation; the generation
 //! goes up whenever an entry changes hands, so an acknowledgement that comes late is refused. An
 //! entry is filled before the lane's head is moved and freed if another taker was first: the item is in the lane
 //! or in the table at any moment, and in both at worst, when its taker dies in between.
+//!
+//! How long an entry is leased for is written after it was claimed; the deadline says for which generation it
+//! counts, and whoever finds an old one writes the new. So one that is stopped in between keeps no item for
+//! longer than a lease lasts.
 //!
 //! Whoever an entry names holds the slabs of its item. Who takes one over holds them first and swaps
 //! second; an undertaker that brings a dead one's items back is named by them until somebody claims them.
@@ -31,7 +35,6 @@ const FREE: u64 = 0;
 const FILLING: u64 = 1;
 const LEASED: u64 = 2;
 const RETURNED: u64 = 3;
-const CLAIMING: u64 = 4;
 
 const STATE_SHIFT: u32 = 61;
 const SEAT_SHIFT: u32 = 55;
@@ -63,10 +66,11 @@ impl Word {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Entry {
-    /// Swapped by all (AcqRel), read by all (Acquire). The rest is written (Relaxed) by whoever it names
-    /// while it is filling or claiming, and counts only for who then moves the word on.
+    /// Swapped by all (AcqRel), read by all (Acquire). What lies behind the deadline is written (Relaxed) by whoever
+    /// it names while it is filling, and counts only for who then moves the word on.
     word: AtomicU64,
-    /// In nanoseconds of the monotonic clock.
+    /// In microseconds of the monotonic clock, and the end of the generation. Swapped by who finds it old
+    /// (AcqRel), read by all (Acquire).
     deadline: AtomicU64,
     /// Where in its lane the record began.
     position: AtomicU64,
@@ -111,6 +115,20 @@ impl Entry {
         self.word
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// When the lease is over; an old answer is made new first.
+    fn deadline(&self, word: Word, shared: &Shared) -> u64 {
+        let seen = self.deadline.load(Ordering::Acquire);
+        if seen & TAG == word.generation() & TAG {
+            return seen >> TAG_BITS;
+        }
+        let new = deadline(shared);
+        let tagged = new << TAG_BITS | word.generation() & TAG;
+        let _ = self
+            .deadline
+            .compare_exchange(seen, tagged, Ordering::AcqRel, Ordering::Relaxed);
+        new
     }
 
     fn lane(&self) -> usize {
@@ -204,7 +222,8 @@ impl Leases {
         let shape = (lane as u64) << 48 | u64::from(record.kind) << 32 | content.len() as u64;
         entry.shape.store(shape, Ordering::Relaxed);
         entry.position.store(record.position, Ordering::Relaxed);
-        entry.deadline.store(deadline(shared), Ordering::Relaxed);
+        let tagged = deadline(shared) << TAG_BITS | lease.generation & TAG;
+        entry.deadline.store(tagged, Ordering::Relaxed);
         for (word, bytes) in entry.content.iter().zip(content.chunks(8)) {
             let mut whole = [0; 8];
             whole[..bytes.len()].copy_from_slice(bytes);
@@ -280,7 +299,7 @@ impl Leases {
     pub(super) fn is_due(&self, shared: &Shared) -> bool {
         let returns = shared.returns().load(Ordering::Acquire);
         returns != self.seen.load(Ordering::Relaxed)
-            || clock::monotonic() >= self.look_at.load(Ordering::Relaxed)
+            || now() >= self.look_at.load(Ordering::Relaxed)
     }
 
     /// Claims up to `max` items that came back, or whose time is over.
@@ -291,7 +310,7 @@ impl Leases {
         pin: &Pin<'_>,
         mut take: impl FnMut(Lease, Leased, Vec<Pinned>),
     ) -> usize {
-        let now = clock::monotonic();
+        let now = now();
         let returns = shared.returns().load(Ordering::Acquire);
         let (mut count, mut next) = (0, now + LOOK);
         for (number, entry) in shared.leases().iter().enumerate() {
@@ -299,7 +318,7 @@ impl Leases {
             let is_over = match word.state() {
                 RETURNED => true,
                 LEASED => {
-                    let deadline = entry.deadline.load(Ordering::Relaxed);
+                    let deadline = entry.deadline(word, shared);
                     next = next.min(deadline.max(now));
                     deadline <= now && !entry.is_in_lane(shared)
                 }
@@ -317,20 +336,17 @@ impl Leases {
                 // Changed meanwhile; or its slabs are gone, which only nonsense can bring about.
                 continue;
             };
-            let generation = word.generation() + 1;
-            let claiming = Word::of(CLAIMING, self.seat, generation);
-            if !entry.swap(word, claiming) {
+            let leased = Word::of(LEASED, self.seat, word.generation() + 1);
+            if !entry.swap(word, leased) {
                 continue;
             }
-            entry.deadline.store(deadline(shared), Ordering::Relaxed);
+            entry.deadline(leased, shared);
             let lease = Lease {
                 entry: number as u32,
-                generation: claiming.generation(),
+                generation: leased.generation(),
             };
-            if self.move_on(entry, lease, CLAIMING, LEASED) {
-                take(lease, item, pins);
-                count += 1;
-            }
+            take(lease, item, pins);
+            count += 1;
         }
         self.seen.store(returns, Ordering::Relaxed);
         self.look_at.store(next, Ordering::Relaxed);
@@ -413,12 +429,21 @@ impl Leases {
     }
 }
 
-/// The longest time between two looks.
-const LOOK: u64 = 1_000_000_000;
+/// The longest time between two looks, in microseconds.
+const LOOK: u64 = 1_000_000;
+
+const TAG_BITS: u32 = 12;
+const TAG: u64 = (1 << TAG_BITS) - 1;
+
+/// Microseconds of the monotonic clock.
+fn now() -> u64 {
+    clock::monotonic() / 1000
+}
 
 fn deadline(shared: &Shared) -> u64 {
-    let lease = shared.settings.ack.map_or(0, |ack| ack.lease.as_nanos());
-    clock::monotonic().saturating_add(u64::try_from(lease).unwrap_or(u64::MAX))
+    let lease = shared.settings.ack.map_or(0, |ack| ack.lease.as_micros());
+    let lease = u64::try_from(lease).unwrap_or(u64::MAX);
+    now().saturating_add(lease).min(u64::MAX >> TAG_BITS)
 }
 
 /// Entries that somebody has, or that wait for somebody.

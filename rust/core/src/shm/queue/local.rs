@@ -41,7 +41,9 @@ pub(super) struct Local<W> {
     seated: Mutex<Option<Arc<Seated>>>,
     giving: Mutex<Option<Giving>>,
     waiting: OnceLock<[Arc<Waiting<W>>; 2]>,
+    /// The lane to look at first, and the seat to call first.
     turn: AtomicUsize,
+    calls: AtomicUsize,
     counts: Arc<Counts>,
 }
 
@@ -55,6 +57,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             giving: Mutex::default(),
             waiting: OnceLock::new(),
             turn: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             counts: Arc::default(),
         }
     }
@@ -153,7 +156,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         fence(Ordering::SeqCst);
         let beds = self.shared.beds(Side::Items);
         if beds.sleepers().load(Ordering::Relaxed) != 0 {
-            let first = self.turn.load(Ordering::Relaxed);
+            let first = self.calls.fetch_add(1, Ordering::Relaxed);
             self.counts.add(sleepers::wake_one(&beds, first));
         }
     }
@@ -314,7 +317,9 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn shutdown(&self, immediate: bool) -> Result<(), QueueError> {
-        self.ready(Side::Items)?;
+        if self.is_closed() {
+            return Err(QueueError::Closed);
+        }
         self.shared.rare().shut(immediate);
         self.finish(self.shared.rare().shutdown() == Shutdown::Immediate);
         for side in [Side::Items, Side::Room] {
@@ -346,7 +351,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         self.phase.load(Ordering::Acquire) == CLOSED
     }
 
-    #[cfg(penstock_failpoints)]
+    #[cfg(any(test, penstock_failpoints))]
     pub(super) fn look_around(&self) -> Result<(), QueueError> {
         self.ready(Side::Items)?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
@@ -355,12 +360,16 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     }
 
     pub(super) fn statistics(&self) -> Result<Statistics, QueueError> {
-        self.ready(Side::Items)?;
+        if self.is_closed() {
+            return Err(QueueError::Closed);
+        }
         let shared = &self.shared;
         let inside = shared.inside()?;
-        self.giving(|_| Ok(()))?;
-        let seated = self.seated().ok_or(QueueError::Closed)?;
-        let arena = seated.arena().usage();
+        if let Some(giving) = lock(&self.giving).as_mut() {
+            giving.settle();
+        }
+        let seated = self.seated();
+        let arena = seated.as_ref().map(|seated| seated.arena().usage());
         let states = |wanted| {
             let seats = shared.seats().iter();
             seats.filter(|seat| seat.word().state() == wanted).count()
@@ -381,9 +390,9 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             taken: self.counts.taken.load(Ordering::Relaxed),
             wakes: self.counts.wakes.load(Ordering::Relaxed),
             system_calls: self.counts.system_calls.load(Ordering::Relaxed),
-            burials: seated.burials.load(Ordering::Relaxed),
-            slabs: arena.slabs,
-            held: arena.held,
+            burials: seated.map_or(0, |seated| seated.burials.load(Ordering::Relaxed)),
+            slabs: arena.map_or(0, |arena| arena.slabs),
+            held: arena.map_or(0, |arena| arena.held),
         })
     }
 }

@@ -20,6 +20,8 @@ mod error;
 mod giving;
 #[cfg(not(penstock_loom))]
 mod handle;
+#[cfg(all(test, not(penstock_loom)))]
+mod hostile;
 #[cfg(not(penstock_loom))]
 mod item;
 #[cfg(not(penstock_loom))]

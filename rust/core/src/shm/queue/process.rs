@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::seats::Process;
+use crate::shm::door::pid_namespace;
 
 impl Process {
     /// The calling one.
@@ -20,9 +21,11 @@ impl Process {
     }
 }
 
-/// What tells the calling process's pid namespace from others; 0 where that cannot be seen.
+/// What tells the namespaces in which this process has its number, and its start its time, from others;
+/// 0 where that cannot be seen.
 pub(super) fn namespace() -> u64 {
-    fs::metadata("/proc/self/ns/pid").map_or(0, |link| link.ino())
+    let times = fs::metadata("/proc/self/ns/time").map_or(0, |link| link.ino());
+    pid_namespace() ^ times.rotate_left(32)
 }
 
 /// The fields of a process that matter here.

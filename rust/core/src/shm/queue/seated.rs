@@ -82,6 +82,9 @@ impl Drop for Stay {
         if !self.owner.is_here() {
             return; // the seat is the parent's
         }
+        if burial::is_empty(&self.shared, self.seat) {
+            self.shared.give_pages_back(self.seat);
+        }
         let seat = &self.shared.seats()[self.seat];
         if let Some((dead, _)) = seats::lay_down(seat, self.word) {
             // Nothing is cleared from here on: the bits may be a successor's.
@@ -202,6 +205,15 @@ impl Seated {
         drop(born);
         let part = slab.part(at, length)?;
         Some((slab, part))
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if self.stay.owner.is_here() {
+            // What was taken while the queue was being closed.
+            self.leases.leave(self.shared());
+        }
     }
 }
 

@@ -180,6 +180,20 @@ impl Shared {
         taken.fold(0, |bits, (number, _)| bits | 1 << number)
     }
 
+    /// Gives the pages of a seat's lane and arena back to the system. Nothing is in them, and nobody uses
+    /// the seat meanwhile.
+    pub(super) fn give_pages_back(&self, seat: usize) {
+        let Plan {
+            lanes,
+            lane_bytes,
+            arenas,
+            arena_bytes,
+            ..
+        } = self.plan;
+        self.segment.punch(lanes + seat * lane_bytes, lane_bytes);
+        self.segment.punch(arenas + seat * arena_bytes, arena_bytes);
+    }
+
     /// Another number whenever somebody has come, gone, or died halfway.
     pub(super) fn who(&self) -> u64 {
         self.seats()

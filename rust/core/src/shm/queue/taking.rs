@@ -20,8 +20,10 @@ use crate::{
     sync::{Arc, AtomicUsize, Ordering},
 };
 
-/// How many leases are set aside at once.
+/// How many leases are set aside at once, and which part of all: who is stopped with them keeps them from
+/// the others.
 const MOST_LEASES: usize = 256;
+const LEASES_SHARE: usize = 4;
 
 /// What a take from the lanes did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,7 +101,9 @@ impl Taking<'_> {
         let mut seated = None;
         if self.shared.settings.ack.is_some() {
             let mine = (self.seated)().ok_or(QueueError::Closed)?;
-            reserved = mine.leases.reserve(self.shared, max.min(MOST_LEASES));
+            let all = self.shared.leases().len();
+            let most = (all / LEASES_SHARE).clamp(1, MOST_LEASES);
+            reserved = mine.leases.reserve(self.shared, max.min(most));
             max = reserved.len();
             seated = Some(mine);
             if max == 0 {

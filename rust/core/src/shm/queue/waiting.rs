@@ -23,6 +23,7 @@ use super::{
     threads,
 };
 use crate::{
+    fork::Owner,
     park::Parked,
     ring::{WaitList, Wake},
     shm::queue::bell::Heard,
@@ -297,6 +298,7 @@ pub struct Sleeper {
     heard: Option<u32>,
     is_counted: bool,
     nap: Duration,
+    owner: Owner,
 }
 
 impl Sleeper {
@@ -306,11 +308,15 @@ impl Sleeper {
             place: Arc::<Waiting<W>>::clone(waiting),
             heard: None,
             is_counted: false,
+            owner: Owner::current(),
         }
     }
 
     /// Says that the thread is about to sleep; it then looks once more, and parks if that was in vain.
     pub fn arm(&mut self) {
+        if !self.owner.is_here() {
+            return; // the place is the parent's
+        }
         self.heard = self.place.arm(self.is_counted);
         self.is_counted |= self.heard.is_some();
     }
@@ -319,16 +325,16 @@ impl Sleeper {
     /// whether a signal came in, look again, arm again).
     pub fn park(&mut self, deadline: Option<Instant>) -> Parked {
         match self.heard {
+            Some(heard) if self.owner.is_here() => self.place.park(heard, deadline, &mut self.nap),
             // The queue is closed, or the thread has not said that it sleeps: it is to look.
-            None => Parked::Woken,
-            Some(heard) => self.place.park(heard, deadline, &mut self.nap),
+            _ => Parked::Woken,
         }
     }
 }
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        if self.is_counted {
+        if self.is_counted && self.owner.is_here() {
             self.place.leave();
         }
     }
