@@ -208,8 +208,9 @@ penstock_code penstock_receive(penstock_queue *queue, void *buffer, size_t capac
 
 /* Takes between 1 and `max` records, as many as there are and fit, waiting for the first up to `timeout`. They
  * stand in `buffer` one behind the other, each from a multiple of 8 on; `records` say where. `*received`
- * says how many. One step for all of them: much cheaper than one by one. PENSTOCK_TOO_SMALL as in
- * penstock_receive, with the length in records[0]. */
+ * says how many. One step for all of them: much cheaper than one by one. Records that were taken in that
+ * step and did not fit stay with this handle, too, and come first in the next call. PENSTOCK_TOO_SMALL as
+ * in penstock_receive, with the length in records[0]. */
 penstock_code penstock_receive_many(penstock_queue *queue, void *buffer, size_t capacity,
                                     penstock_record *records, size_t max, int64_t timeout,
                                     size_t *received);

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     ffi::c_void,
+    mem,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -70,13 +71,14 @@ fn parts<'a>(taken: &'a Taken<'_>) -> impl Iterator<Item = (*const u8, usize)> +
     std::iter::once(inline).chain(slabs)
 }
 
-/// A record that was taken and did not fit.
-struct Parked {
+/// A record that was taken and did not fit, and what was taken with it.
+struct Leftover {
     record: Record,
     bytes: Vec<u8>,
+    rest: Batch,
 }
 
-impl Parked {
+impl Leftover {
     fn new(taken: &Taken<'_>) -> Self {
         let record = Record::of(taken);
         let mut bytes: Vec<u8> = Vec::with_capacity(record.length);
@@ -88,22 +90,37 @@ impl Parked {
                 bytes.set_len(bytes.len() + length);
             }
         }
-        Self { record, bytes }
+        let rest = Batch::new();
+        Self {
+            record,
+            bytes,
+            rest,
+        }
+    }
+
+    /// Copies what fits; what is left of it then.
+    fn hand_out(mut self, place: &mut Place) -> Option<Self> {
+        let Some(to) = place.next(self.record) else {
+            return Some(self);
+        };
+        // SAFETY: `next` has seen that there is room.
+        unsafe { to.copy_from_nonoverlapping(self.bytes.as_ptr(), self.bytes.len()) };
+        place.fill(&mut self.rest)
     }
 }
 
-/// The records that wait for a larger buffer, oldest first.
+/// The records that wait for a call with room for them, oldest first.
 pub(crate) struct Kept {
-    /// Whether there is one; written under the lock, read (Relaxed) before it is taken.
+    /// Whether there are any; written under the lock, read (Relaxed) before it is taken.
     is_some: AtomicBool,
-    records: Guarded<VecDeque<Parked>>,
+    leftovers: Guarded<VecDeque<Leftover>>,
 }
 
 impl Kept {
     pub(crate) fn new() -> Self {
         Self {
             is_some: AtomicBool::new(false),
-            records: Guarded::new(VecDeque::new()),
+            leftovers: Guarded::new(VecDeque::new()),
         }
     }
 
@@ -111,26 +128,23 @@ impl Kept {
         self.is_some.load(Ordering::Relaxed)
     }
 
-    /// Keeps what did not fit, and what was taken with it.
     #[cold]
-    fn keep(&self, first: &Taken<'_>) {
-        let mut records = self.records.lock();
-        records.push_back(Parked::new(first));
+    fn keep(&self, leftover: Leftover) {
+        let mut leftovers = self.leftovers.lock();
+        leftovers.push_back(leftover);
         self.is_some.store(true, Ordering::Relaxed);
     }
 
     #[cold]
     fn hand_out(&self, place: &mut Place) {
-        let mut records = self.records.lock();
-        while let Some(first) = records.front() {
-            let Some(to) = place.next(first.record) else {
+        let mut leftovers = self.leftovers.lock();
+        while let Some(oldest) = leftovers.pop_front() {
+            if let Some(rest) = oldest.hand_out(place) {
+                leftovers.push_front(rest);
                 break;
-            };
-            // SAFETY: `next` has seen that there is room.
-            unsafe { to.copy_from_nonoverlapping(first.bytes.as_ptr(), first.bytes.len()) };
-            records.pop_front();
+            }
         }
-        self.is_some.store(!records.is_empty(), Ordering::Relaxed);
+        self.is_some.store(!leftovers.is_empty(), Ordering::Relaxed);
     }
 }
 
@@ -170,14 +184,13 @@ impl Place {
         Some(unsafe { self.buffer.add(offset) })
     }
 
-    /// Copies what fits; the rest is kept.
-    fn fill(&mut self, batch: &mut Batch, kept: &Kept) {
+    /// Copies what fits; what is left then.
+    fn fill(&mut self, batch: &mut Batch) -> Option<Leftover> {
         while let Some(taken) = batch.pop() {
-            let record = Record::of(&taken);
-            let fits = self.refused.is_none();
-            let Some(mut to) = fits.then(|| self.next(record)).flatten() else {
-                kept.keep(&taken);
-                continue;
+            let Some(mut to) = self.next(Record::of(&taken)) else {
+                let mut leftover = Leftover::new(&taken);
+                mem::swap(&mut leftover.rest, batch);
+                return Some(leftover);
             };
             for (at, length) in parts(&taken) {
                 // SAFETY: readable while the item lives; `next` has seen that there is room for all
@@ -188,6 +201,7 @@ impl Place {
                 }
             }
         }
+        None
     }
 }
 
@@ -196,16 +210,11 @@ thread_local! {
     static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
 }
 
-fn with_batch<T>(work: impl FnOnce(&mut Batch) -> T) -> T {
-    let mut work = Some(work);
-    let mut run = |batch: &mut Batch| work.take().map(|work| work(batch));
-    let outcome = BATCH.try_with(|batch| match batch.try_borrow_mut() {
-        Ok(mut batch) => run(&mut batch),
-        Err(_) => run(&mut Batch::new()),
-    });
-    // The thread ends, and has none any more.
-    let outcome = outcome.unwrap_or_else(|_| run(&mut Batch::new()));
-    outcome.expect("one of them runs")
+fn with_batch<T>(mut work: impl FnMut(&mut Batch) -> T) -> T {
+    BATCH
+        .try_with(|batch| work(&mut batch.borrow_mut()))
+        // The thread ends, and has none any more.
+        .unwrap_or_else(|_| work(&mut Batch::new()))
 }
 
 /// Takes what is there and fits.
@@ -219,7 +228,11 @@ fn receive(handle: &Handle, place: &mut Place, timeout: Timeout) -> Result<(), F
             } else {
                 match handle.queue.take(place.max, place.capacity, batch) {
                     Ok(0) => return Ok(None),
-                    Ok(_) => place.fill(batch, &handle.kept),
+                    Ok(_) => {
+                        if let Some(leftover) = place.fill(batch) {
+                            handle.kept.keep(leftover);
+                        }
+                    }
                     Err(error) => return Err(handle.failure(&error)),
                 }
             }
@@ -343,7 +356,7 @@ mod tests {
         let (mut buffer, mut records) = ([0; 8], [Record::NONE; 8]);
         let kept = Kept::new();
         for length in [3, 0, 8, 1] {
-            kept.keep(&taken(&[7; 8][..length]));
+            kept.keep(Leftover::new(&taken(&[7; 8][..length])));
         }
         let mut at = place(&mut buffer, &mut records, 16);
         kept.hand_out(&mut at);
@@ -361,7 +374,7 @@ mod tests {
     fn no_more_records_than_are_asked_for() {
         let (mut buffer, mut records) = ([0; 8], [Record::NONE; 2]);
         let kept = Kept::new();
-        (0..3).for_each(|_| kept.keep(&taken(b"x")));
+        (0..3).for_each(|_| kept.keep(Leftover::new(&taken(b"x"))));
         let mut at = place(&mut buffer, &mut records, 64);
         kept.hand_out(&mut at);
         assert_eq!(at.count, 2);
