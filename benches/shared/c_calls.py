@@ -81,7 +81,7 @@ def called(function: Callable[[], int]) -> Work:
         started = perf_counter_ns()
         for _ in range(n):
             same = function() == wanted and same
-        return Lap.since(started, same)
+        return Lap.since(started, (n, same))
 
     return work
 
@@ -133,7 +133,7 @@ CASES = (
             Contender("cffi", "`penstock_abi`, ABI mode", a_function, "cffi"),
             Contender("ctypes", "`penstock_abi`", a_ctypes_function),
         ],
-        is_right=lambda _, same: same is True,
+        is_right=lambda n, answer: answer == (n, True),
         figures=[cost()],
         targets=[Target(1, "cffi"), Target(1, "ctypes")],
     ),

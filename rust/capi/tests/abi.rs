@@ -492,6 +492,10 @@ fn a_record_larger_than_the_buffer_waits_for_a_larger_one() {
     assert_eq!((code, bytes), (Code::Ok, vec![7; 100 * KIB]));
     assert_eq!(receive(queue, 64, AT_ONCE).2, b"last");
     assert_eq!(penstock_wait(queue, 0, AT_ONCE), Code::Empty);
+    put(&core, 0, b"alone", &[]);
+    assert_eq!(receive(queue, 4, AT_ONCE).0, Code::TooSmall);
+    assert_eq!(penstock_wait(queue, 0, AT_ONCE), Code::Ok);
+    assert_eq!(receive(queue, 5, AT_ONCE).2, b"alone");
 }
 
 #[test]
