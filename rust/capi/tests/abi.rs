@@ -3,7 +3,7 @@
 use std::{
     ffi::{CStr, c_void},
     fs::File,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     ptr,
     sync::{
         Arc,
@@ -605,46 +605,46 @@ fn attach_name(name: &str, timeout: i64) -> (Code, *mut Opaque) {
     (code, queue)
 }
 
+/// Hands a descriptor to all who knock while `work` runs.
+fn attended<T>(door: &Door, fd: BorrowedFd<'_>, work: impl FnOnce() -> T) -> T {
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                door.answer(fd).unwrap();
+                thread::yield_now();
+            }
+        });
+        let _done = Done(&is_done);
+        work()
+    })
+}
+
 #[test]
 fn a_queue_is_found_by_its_name() {
     let core = core(Settings::new(64 * KIB));
     let name = format!("capi-{}", std::process::id());
     let door = Door::open(&name, 3, core.id()).unwrap();
-    let (asked, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                if asked.load(Ordering::Relaxed) {
-                    door.answer(core.fd()).unwrap();
-                }
-                thread::yield_now();
-            }
-        });
-        assert_eq!(attach_name(&name, 1), (Code::NotFound, ptr::null_mut()));
-        assert!(told().contains("none answers"), "{}", told());
-        asked.store(true, Ordering::Relaxed);
-        let (code, queue) = attach_name(&name, -1);
-        assert_eq!(code, Code::Ok, "{}", told());
-        assert_eq!(send(queue, b"by name", AT_ONCE), Code::Ok);
-        assert_eq!(send(queue, &[0; 64 * KIB + 1], AT_ONCE), Code::TooLarge);
-        assert!(
-            told().starts_with(&format!("queue '{name}': ")),
-            "{}",
-            told()
-        );
-        done.store(true, Ordering::Relaxed);
-    });
+    assert_eq!(attach_name(&name, 1), (Code::NotFound, ptr::null_mut()));
+    assert!(told().contains("none answers"), "{}", told());
+    let (code, queue) = attended(&door, core.fd(), || attach_name(&name, -1));
+    assert_eq!(code, Code::Ok, "{}", told());
+    assert_eq!(send(queue, b"by name", AT_ONCE), Code::Ok);
+    assert_eq!(send(queue, &[0; 64 * KIB + 1], AT_ONCE), Code::TooLarge);
+    let start = format!("queue '{name}': ");
+    assert!(told().starts_with(&start), "{}", told());
     assert_eq!(taken(&core, 1), [(0, b"by name".to_vec())]);
     drop(door);
-    assert_eq!(
-        attach_name(&name, i64::MAX),
-        (Code::NotFound, ptr::null_mut())
-    );
-    assert!(
-        told().contains(&name) && told().contains("name="),
-        "{}",
-        told()
-    );
+    let nobody = attach_name(&name, i64::MAX);
+    assert_eq!(nobody, (Code::NotFound, ptr::null_mut()));
+    let text = told();
+    assert!(text.contains(&name) && text.contains("name="), "{text}");
     assert_eq!(attach_name("a b", 1).0, Code::BadArgument);
 }
 
@@ -655,22 +655,8 @@ fn a_door_that_hands_out_something_else_is_refused() {
     let name = format!("capi-other-{}", std::process::id());
     for (fd, wanted) in [(other.fd(), Code::Damaged), (file.as_fd(), Code::NotAQueue)] {
         let door = Door::open(&name, 0, one.id()).unwrap();
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    door.answer(fd).unwrap();
-                    thread::yield_now();
-                }
-            });
-            assert_eq!(
-                attach_name(&name, PATIENCE),
-                (wanted, ptr::null_mut()),
-                "{}",
-                told()
-            );
-            done.store(true, Ordering::Relaxed);
-        });
+        let answer = attended(&door, fd, || attach_name(&name, PATIENCE));
+        assert_eq!(answer, (wanted, ptr::null_mut()), "{}", told());
     }
 }
 
