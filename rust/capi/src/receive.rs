@@ -355,7 +355,7 @@ mod tests {
     fn records_stand_behind_each_other_and_never_beyond_the_buffer() {
         let (mut buffer, mut records) = ([0; 8], [Record::NONE; 8]);
         let kept = Kept::new();
-        for length in [3, 0, 8, 1] {
+        for length in [3, 0, 8, 1, 2] {
             kept.keep(Leftover::new(&taken(&[7; 8][..length])));
         }
         let mut at = place(&mut buffer, &mut records, 16);
@@ -364,9 +364,10 @@ mod tests {
         let shapes = records.map(|it| (it.offset, it.length));
         assert_eq!(shapes[..3], [(0, 3), (8, 0), (8, 8)]);
         assert!(kept.is_some());
-        let mut at = place(&mut buffer, &mut records, 1);
+        let mut at = place(&mut buffer, &mut records, 10);
         kept.hand_out(&mut at);
-        assert_eq!((at.count, at.refused), (1, None));
+        assert_eq!((at.count, at.refused), (2, None));
+        assert_eq!((records[0].length, records[1].length), (1, 2));
         assert!(!kept.is_some());
     }
 
