@@ -16,11 +16,13 @@ use std::{
 use penstock_core::{
     failpoints,
     ring::{Wake, Woken},
-    shm::queue::{Acknowledged, Batch, Item, Lease, Queue, QueueError, Settings, Side, Taken},
+    shm::queue::{
+        Acknowledged, Batch, Item, Lease, Queue, QueueError, Settings, Shutdown, Side, Taken,
+    },
 };
 
 /// A ceiling against hangs, nothing else.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 /// What a child ends with that came to the end of its script before its number.
 const THROUGH: i32 = 42;
@@ -247,7 +249,7 @@ fn check_nothing_is_left(queue: &TestQueue) {
             figures.leased,
         ) == (1, 0, 0, 0)
     });
-    if queue.is_shutdown() == penstock_core::shm::queue::Shutdown::Open {
+    if queue.is_shutdown() == Shutdown::Open {
         put(queue, b"works");
         put(queue, &[1; 40_000]);
         let seen = take_leased(queue, 9);
@@ -652,6 +654,15 @@ fn an_undertaker_of_leases_is_killed_while_the_sender_goes_on() {
 
 #[test]
 fn one_that_is_stopped_with_a_lease_keeps_the_item_for_as_long_as_that_lasts() {
+    stop_one_with_leases(false);
+}
+
+#[test]
+fn one_that_is_stopped_claiming_keeps_the_item_for_as_long_as_a_lease_lasts() {
+    stop_one_with_leases(true);
+}
+
+fn stop_one_with_leases(came_back: bool) {
     let world = || {
         let world = World::new(Settings {
             ack: Some(Acknowledged {
@@ -661,6 +672,12 @@ fn one_that_is_stopped_with_a_lease_keeps_the_item_for_as_long_as_that_lasts() {
             ..Settings::new(1 << 20)
         });
         put_numbers(&world.queue, 3);
+        if came_back {
+            for (_, lease) in take_leased(&world.queue, 3) {
+                // Its time may be over already; then it is for all, too.
+                let _ = world.queue.give_back(lease.unwrap());
+            }
+        }
         world
     };
     let seen = Mutex::new(0);
@@ -711,7 +728,15 @@ fn one_that_shuts_down_is_killed() {
         },
         |world, _| {
             let World { queue, .. } = world;
-            let accepted = u64::from(queue.send(&item(&numbered(6))).is_ok());
+            let accepted = match queue.send(&item(&numbered(6))) {
+                Ok(()) => 1,
+                Err(QueueError::ShutDown) => {
+                    // Not for some only.
+                    assert_ne!(queue.is_shutdown(), Shutdown::Open);
+                    0
+                }
+                Err(other) => panic!("{other}"),
+            };
             queue.shutdown(false).unwrap();
             assert!(matches!(queue.send(&item(b"x")), Err(QueueError::ShutDown)));
             assert_eq!(numbers(&take(queue, 99)).len() as u64, 6 + accepted);

@@ -242,3 +242,54 @@ impl Born {
         self.slab.content()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shm::queue::Settings;
+
+    #[test]
+    fn what_one_in_the_same_seat_has_handed_out_is_good_no_more() {
+        let shared = Arc::new(Shared::create(Settings::new(1 << 20)).unwrap());
+        let first = Seated::join(&shared, Side::Items).unwrap();
+        let seat = first.seat();
+        let old = first.bear(100).unwrap().reference();
+        drop(first);
+        let second = Seated::join(&shared, Side::Items).unwrap();
+        assert_eq!(second.seat(), seat);
+        let slab = second.bear(100).unwrap();
+        let new = slab.reference();
+        assert_eq!(new.slot, old.slot);
+        let arena = seat as u16;
+        assert!(second.pin(&Reference { arena, slab: old }).is_none());
+        assert!(second.pin(&Reference { arena, slab: new }).is_some());
+    }
+
+    #[test]
+    fn slabs_under_way_are_not_used_again_while_their_owner_leaves() {
+        let shared = Arc::new(Shared::create(Settings::new(1 << 20)).unwrap());
+        let leaving = Seated::join(&shared, Side::Room).unwrap();
+        let limits = giving::Limits::of(&shared.settings);
+        let mut giving = giving::Giving::new(Arc::clone(&leaving)).unwrap();
+        let content = [7; 20_000];
+        let item = super::super::Item {
+            code: 1,
+            stream: content[..].into(),
+            buffers: &[],
+        };
+        let weight = giving::weight(&limits, &item);
+        let packed = giving::Packed::new(&leaving, &limits, &item).unwrap();
+        giving.give_packed(&item, weight, packed).unwrap();
+        drop(giving);
+        // A thread that was in the middle of an operation places something, still.
+        let late = leaving.bear(20_000).unwrap();
+        let mut records = crate::shm::feed::Records::default();
+        let mut nothing = crate::shm::feed::Plain;
+        shared.feeds[leaving.seat()]
+            .take(1, 1, &mut records, &mut nothing)
+            .unwrap();
+        let (record, content) = records.get(0).unwrap();
+        let pins = leaving.pin_all(record.kind, content).unwrap();
+        assert_ne!(pins[0].content().0, late.content().0);
+    }
+}

@@ -228,6 +228,7 @@ mod tests {
         let seats = [Seat::default(), Seat::default()];
         let (number, joining) = take(&seats, 0..seats.len(), ME).unwrap();
         assert_eq!((number, joining.state()), (0, State::Joining));
+        assert_eq!(seats[0].started(), ME.started);
         assert_eq!(joining.pid(), ME.pid);
         assert!(joining.may_be(ME.started) && !joining.may_be(ME.started + 1));
         let alive = rise(&seats[0], joining).unwrap();
