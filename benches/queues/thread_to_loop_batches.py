@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from threading import Thread
+from threading import Lock, Thread
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,38 @@ def drained_in_batches(loop: Loop, feeder: Callable[[Queue[int], int], None]) ->
         yield lambda n: run(partial(lap, n))
 
 
+@contextmanager
+def bare(loop: Loop) -> Iterator[Work]:
+    """The floor: no queue, and a loop that is blocked while it has nothing to do."""
+
+    async def lap(n: int) -> Lap:
+        lists: list[list[int]] = []
+        full, taken = Lock(), Lock()
+        full.acquire()
+
+        def feed_lists() -> None:
+            for start in range(0, n, BOUND):
+                taken.acquire()
+                lists.append([])
+                put = lists[-1].append
+                for item in range(start, min(start + BOUND, n)):
+                    put(item)
+                full.release()
+
+        thread = Thread(target=feed_lists)
+        started = perf_counter_ns()
+        thread.start()
+        for _ in range(0, n, BOUND):
+            full.acquire()
+            taken.release()
+        took = Lap.since(started, None)
+        thread.join()
+        return Lap(list(chain.from_iterable(lists)), took.nanoseconds)
+
+    with kept(loop) as run:
+        yield lambda n: run(partial(lap, n))
+
+
 CASES = tuple(
     Case(
         room="queues",
@@ -77,6 +109,13 @@ CASES = tuple(
                 f"`put` and `aget`, maxsize {BOUND}",
                 partial(drained, loop, penstock_ends),
                 "penstock",
+            ),
+            Contender(
+                "floor",
+                f"no queue: `list.append` one by one, and two locks that pass on lists of {BOUND} "
+                "while the loop is blocked; what is left is the producer's loop and the "
+                "interpreter's lock going to and fro",
+                partial(bare, loop),
             ),
         ],
         is_right=in_order,

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from threading import Thread
-from time import perf_counter_ns
 
 from benches.case import Case, Contender, Lap, Target, Work, rate
 from benches.queues.peers import BOUND, in_order
 from benches.queues.thread_to_loop_batches import BATCH, feed_batches
-from benches.queues.threads import handed, standard
+from benches.queues.threads import elapsed, handed, standard
 from benches.units import ITEMS
 
 
@@ -32,13 +31,8 @@ def handed_in_batches() -> Iterator[Work]:
                 left -= len(batch)
 
         threads = [Thread(target=consume), Thread(target=feed_batches, args=(queue, n))]
-        started = perf_counter_ns()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = Lap.since(started, None)
-        return Lap(list(chain.from_iterable(batches)), took.nanoseconds)
+        took = elapsed(threads)
+        return Lap(list(chain.from_iterable(batches)), took)
 
     yield work
 

@@ -257,3 +257,27 @@ def test_an_idle_loop_sleeps_and_so_does_its_monitor(backend: str):
     ).stdout
     # A heartbeat at the threshold would make a hundred.
     assert int(out) <= 12
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_interpreter_ends_beside_a_watched_loop_in_a_daemon_thread(backend):
+    program = f"""
+        import threading
+        import anyio
+        from penstock import LoopMonitor
+
+        begun = threading.Event()
+
+        async def main():
+            async with LoopMonitor(0.01):
+                begun.set()
+                while True:
+                    await anyio.sleep(1e-4)
+
+        threading.Thread(
+            target=anyio.run, args=(main,), kwargs=dict(backend={backend!r}), daemon=True
+        ).start()
+        begun.wait()
+    """
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=30)

@@ -217,3 +217,23 @@ for thread in threads: thread.join()
 print("failed", failed)
 """
     assert run(code) == "failed 0\n"
+
+
+@pytest.mark.parametrize("call", ["metrics.measure('call', endless)", "asyncio.run(main())"])
+def test_the_interpreter_ends_beside_measured_calls_in_daemon_threads(call):
+    run(f"""
+import asyncio, threading, time
+from penstock.metrics import Metrics
+metrics, begun = Metrics(), threading.Event()
+def endless():
+    begun.set()
+    while True:
+        time.sleep(1e-4)
+async def coroutine():
+    endless()
+async def main():
+    await metrics.measure("coroutine", coroutine)
+for _ in range(4):
+    threading.Thread(target=lambda: {call}, daemon=True).start()
+begun.wait()
+""")

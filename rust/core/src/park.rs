@@ -12,6 +12,12 @@
 //! With more than two processors a thread looks for [`LOOKS`] spins, well below a microsecond, before
 //! it sleeps: whoever wakes it then needs no system call. With two that processor is better left
 //! to the one that is waited for.
+//!
+//! Where no interpreter's lock keeps the other one from running meanwhile, [`Parker::look_and_park`] looks
+//! for as long as a sleep and a wake cost together, unless that was in vain lately (two threads on
+//! one processor, or a partner that is slow): who looks for that long at most never takes more than twice
+//! the processor time of the better choice (Karlin et al., "Empirical studies of competitive spinning for a
+//! shared-memory multiprocessor", 1991).
 
 use std::{
     hint, io,
@@ -20,7 +26,7 @@ use std::{
     ptr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI32, AtomicU32, Ordering},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -33,6 +39,14 @@ pub const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// How often a thread looks whether it was woken before it sleeps, where processors are plenty.
 const LOOKS: u32 = 64;
+
+/// What a sleep and a wake cost together; a processor that has gone idle takes its time.
+const PATIENCE: Duration = Duration::from_micros(20);
+
+/// How many looks in vain, one after the other, end the looking, and after how many sleeps it is tried
+/// again.
+const TRIES: i32 = 8;
+const SLEEPS: i32 = 32;
 
 const AWAKE: u32 = 0;
 const PARKED: u32 = 1;
@@ -60,6 +74,9 @@ enum Bed {
 pub struct Parker {
     /// The thread moves it AWAKE → PARKED → AWAKE, wakers to WOKEN; who finds PARKED calls.
     state: AtomicU32,
+    /// Above zero: how many looks in vain are left; else how many sleeps until the next look, negative.
+    /// Used by the thread only.
+    luck: AtomicI32,
     bed: Bed,
     owner: Owner,
 }
@@ -96,6 +113,7 @@ impl Parker {
             };
             let parker = Arc::new(Self {
                 state: AtomicU32::new(AWAKE),
+                luck: AtomicI32::new(TRIES),
                 bed,
                 owner: Owner::current(),
             });
@@ -119,6 +137,38 @@ impl Parker {
     /// Sleeps until woken, until `deadline`, or until a signal. Called by the parker's thread only.
     pub fn park(&self, deadline: Option<Instant>) -> Parked {
         self.park_after(looks(), deadline)
+    }
+
+    /// As [`Parker::park`], for a thread whose waker may run at the same time.
+    pub fn look_and_park(&self, deadline: Option<Instant>) -> Parked {
+        let luck = self.luck.load(Ordering::Relaxed);
+        let next = if luck <= 0 {
+            luck + 1
+        } else if self.looks_for(PATIENCE) {
+            TRIES
+        } else if luck == 1 {
+            -SLEEPS
+        } else {
+            luck - 1
+        };
+        self.luck.store(next, Ordering::Relaxed);
+        self.park_after(0, deadline)
+    }
+
+    /// Whether it was woken within that time.
+    fn looks_for(&self, time: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            for _ in 0..LOOKS / 4 {
+                if self.state.load(Ordering::Relaxed) == WOKEN {
+                    return true;
+                }
+                hint::spin_loop();
+            }
+            if start.elapsed() >= time {
+                return false;
+            }
+        }
     }
 
     fn park_after(&self, looks: u32, deadline: Option<Instant>) -> Parked {
@@ -217,6 +267,39 @@ mod tests {
                 }
             });
             assert_eq!(sleeping.join().unwrap(), (Parked::Expired, true));
+        });
+    }
+
+    #[test]
+    fn looking_ends_when_it_was_in_vain_and_is_tried_again() {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let parker = Parker::current().unwrap();
+                let luck = || parker.luck.load(Ordering::Relaxed);
+                let ended = (0..TRIES)
+                    .rev()
+                    .map(|left| if left == 0 { -SLEEPS } else { left });
+                let tried_again = (1 - SLEEPS..=1).chain([-SLEEPS]);
+                for expected in ended.chain(tried_again) {
+                    assert_eq!(parker.look_and_park(Some(Instant::now())), Parked::Expired);
+                    assert_eq!(luck(), expected);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn looking_goes_on_where_it_is_of_use() {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let parker = Parker::current().unwrap();
+                parker.luck.store(1, Ordering::Relaxed);
+                for _ in 0..3 {
+                    assert!(!parker.unpark());
+                    assert_eq!(parker.look_and_park(None), Parked::Woken);
+                    assert_eq!(parker.luck.load(Ordering::Relaxed), TRIES);
+                }
+            });
         });
     }
 }

@@ -28,7 +28,10 @@ use penstock_core::{
 };
 use pyo3::{PyTraverseError, exceptions::PyOSError, gc::PyVisit, prelude::*};
 
-use crate::errors::{Family, error};
+use crate::{
+    ending,
+    errors::{Family, error},
+};
 
 /// The part of a hub that wakers reach.
 struct Line {
@@ -115,6 +118,7 @@ impl Slot {
     }
 
     fn wake_late(self: &Arc<Self>) -> Woken {
+        ending::outlast();
         let handed_over = Python::try_attach(|py| {
             let callback = Py::new(py, Resumption(Arc::clone(self)))?;
             self.line
@@ -191,6 +195,7 @@ impl Hub {
             ));
         }
         hub.line.thread.store(here(), Ordering::Relaxed);
+        ending::outlast();
         let slot = Slot {
             line: Arc::clone(&hub.line),
             state: AtomicU8::new(AWAKE),

@@ -57,7 +57,6 @@ mod _native {
         crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
         crate::queue::install_shortcuts(module.py())?;
-        crate::ending::watch(module)?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The native half of `penstock.loop`: what stamps an event loop's turns.
 
 use crate::{
-    ending::detached,
+    ending::{detached, outlast},
     errors::{Family, error},
     metrics::Distribution,
 };
@@ -105,6 +105,7 @@ impl WatchedSelector {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.watch.end();
+        outlast();
         let ready = self
             .inner
             .bind(py)

@@ -6,6 +6,7 @@
 //! [`install_send`] puts it there.
 
 use super::measurement::{Measurement, now, seconds_since};
+use crate::ending;
 use pyo3::{
     PyTraverseError, PyTypeInfo, PyVisit,
     exceptions::{PyAttributeError, PyStopIteration},
@@ -97,6 +98,7 @@ impl MeasuredCall {
         result: *mut *mut ffi::PyObject,
     ) -> ffi::PySendResult {
         self.begin();
+        ending::outlast();
         // SAFETY: the caller's; `inner` is an iterator, and `self` keeps it.
         let step = unsafe { ffi::PyIter_Send(self.inner.as_ptr(), argument, result) };
         match step {

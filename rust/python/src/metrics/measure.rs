@@ -6,7 +6,10 @@ use super::{
     measurement::{Measurement, now, seconds_since},
     timing::Timing,
 };
-use crate::errors::{Family, error};
+use crate::{
+    ending,
+    errors::{Family, error},
+};
 use pyo3::{ffi, prelude::*, types::PyDict};
 use std::{ffi::CStr, ptr};
 
@@ -172,6 +175,7 @@ unsafe fn call(
             }
             this.calls.begin();
         }
+        ending::outlast();
         let result = ffi::PyObject_Vectorcall(function, arguments, count as usize, keywords);
         if result.is_null() {
             if known {

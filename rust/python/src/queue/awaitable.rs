@@ -30,7 +30,7 @@ use super::{
     HAS_GLOBAL_LOCK, budget, lull,
     operation::{Action, Operation},
 };
-use crate::{errors, hub::Place, waiter::Waiter};
+use crate::{ending, errors, hub::Place, waiter::Waiter};
 
 const FRESH: u8 = 0;
 const WAITING: u8 = 1;
@@ -150,6 +150,7 @@ impl QueueOperation {
     #[cold]
     fn wait(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>, due: bool) -> PyResult<Step> {
         let this = slf.get();
+        ending::outlast();
         let waiting = wait_function(slf.py())?.call1((slf, this.timeout, due))?;
         *lock(&this.waiting) = Some(waiting.clone().unbind());
         this.state.store(WAITING, Ordering::Relaxed);

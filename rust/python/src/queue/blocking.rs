@@ -56,7 +56,10 @@ pub(super) fn run(
         }
         let expired = loop {
             py.check_signals()?;
-            let parked = ending::detached(py, || parker.park(deadline));
+            let parked = ending::detached(py, || match HAS_GLOBAL_LOCK {
+                true => parker.park(deadline),
+                false => parker.look_and_park(deadline),
+            });
             if me.take_wake() {
                 break false;
             }

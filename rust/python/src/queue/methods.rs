@@ -14,8 +14,10 @@ use super::{
     operation::{Action, Batch},
     refusals,
 };
+use crate::ending;
 
 fn collect(items: &Bound<'_, PyAny>) -> PyResult<Action> {
+    ending::outlast();
     let items = items.try_iter()?.map(|item| item.map(Bound::unbind));
     Ok(Action::PutMany(Box::new(Batch::new(
         items.collect::<PyResult<_>>()?,
@@ -37,7 +39,7 @@ impl Queue {
 impl Queue {
     #[new]
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
-    fn new(py: Python<'_>, maxsize: isize, name: Option<String>, fair: bool) -> PyResult<Self> {
+    fn new(py: Python<'_>, maxsize: i128, name: Option<String>, fair: bool) -> PyResult<Self> {
         Self::with(py, maxsize, name, |capacity| match fair {
             true => Handoff::in_order(capacity, Order::OldestFirst, true),
             false => Handoff::new(capacity),
@@ -267,6 +269,7 @@ impl Queue {
     /// Putters that wait for room are woken. What is put meanwhile by others may stay inside.
     fn clear(&self, py: Python<'_>) -> PyResult<usize> {
         let core = self.here(py)?;
+        ending::outlast();
         let mut dropped = Vec::new();
         core.items.clear(core.items.len(), &mut dropped);
         Self::count_as_done(core, dropped.len());
@@ -314,6 +317,7 @@ impl Queue {
         let core = self.here(py)?;
         core.items.close();
         if immediate {
+            ending::outlast();
             let mut dropped = Vec::new();
             core.items.clear(usize::MAX, &mut dropped);
             Self::count_as_done(core, dropped.len());
@@ -338,11 +342,9 @@ impl Queue {
     }
 
     #[setter]
-    fn set_maxsize(&self, py: Python<'_>, maxsize: isize) -> PyResult<()> {
+    fn set_maxsize(&self, py: Python<'_>, maxsize: i128) -> PyResult<()> {
         let core = self.here(py)?;
-        let Ok(capacity) = usize::try_from(maxsize) else {
-            return Err(refusals::negative(py, self.name.as_deref(), maxsize));
-        };
+        let capacity = refusals::bound(py, self.name.as_deref(), maxsize)?;
         core.items.set_capacity((capacity > 0).then_some(capacity));
         Ok(())
     }

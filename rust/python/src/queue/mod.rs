@@ -27,7 +27,7 @@ use penstock_core::{
 };
 use pyo3::{ffi, prelude::*};
 
-use crate::waiter::Waiter;
+use crate::{ending, waiter::Waiter};
 pub(crate) use awaitable::{QueueOperation, install_steps};
 pub(crate) use items::QueueItems;
 use lull::Lulls;
@@ -104,13 +104,11 @@ impl Queue {
     /// A queue whose items are kept by what `store` makes of the bound.
     fn with(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         store: impl FnOnce(Option<usize>) -> Handoff<Py<PyAny>, Waiter>,
     ) -> PyResult<Self> {
-        let Ok(capacity) = usize::try_from(maxsize) else {
-            return Err(refusals::negative(py, name.as_deref(), maxsize));
-        };
+        let capacity = refusals::bound(py, name.as_deref(), maxsize)?;
         let items = store((capacity > 0).then_some(capacity));
         let core = Core {
             // SAFETY: with a global lock operations exclude each other (module head).
@@ -220,6 +218,7 @@ impl Drop for Queue {
         // In a forked child a push of another thread may have been half done for ever, and the
         // drain would wait for it: the memory goes with the process.
         if self.owner.is_here() {
+            ending::outlast();
             // SAFETY: dropped once, here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.core) };
         }

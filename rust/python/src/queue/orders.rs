@@ -4,6 +4,7 @@ use penstock_core::ring::{Comparison, Handoff, Order};
 use pyo3::{ffi, prelude::*};
 
 use super::Queue;
+use crate::ending;
 
 /// A last-in, first-out queue between threads and event loops: a bounded stack.
 ///
@@ -25,7 +26,7 @@ impl LifoQueue {
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
@@ -62,7 +63,7 @@ impl PriorityQueue {
     #[pyo3(signature = (maxsize = 0, *, name = None, fair = false))]
     fn new(
         py: Python<'_>,
-        maxsize: isize,
+        maxsize: i128,
         name: Option<String>,
         fair: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
@@ -76,6 +77,7 @@ impl PriorityQueue {
 
 /// `a < b`. Where that raises, the exception stays set for whoever made the queue compare.
 fn precedes(a: &Py<PyAny>, b: &Py<PyAny>) -> Option<bool> {
+    ending::outlast();
     Python::attach(|_| {
         // SAFETY: attached, and two references that live during the call.
         match unsafe { ffi::PyObject_RichCompareBool(a.as_ptr(), b.as_ptr(), ffi::Py_LT) } {

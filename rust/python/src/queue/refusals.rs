@@ -17,8 +17,7 @@ fn build(py: Python<'_>, class: &Bound<'_, pyo3::types::PyString>, message: Stri
             py.import("penstock.queues.errors").map(Bound::unbind)
         })
         .and_then(|module| {
-            // Past `__init__`, which would run Python code: a thread may be here while the
-            // interpreter ends (see `ending`). It is also three times as fast.
+            // Past `__init__`, which would run Python code: three times as fast.
             let class = module.bind(py).getattr(class)?;
             class.call_method1(intern!(py, "__new__"), (&class, message))
         });
@@ -162,12 +161,24 @@ pub(super) fn misuse(py: Python<'_>, queue: &Queue, complaint: &str, hint: &str)
     )
 }
 
-pub(super) fn negative(py: Python<'_>, name: Option<&str>, maxsize: isize) -> PyErr {
+/// The number of items that fit, as it was given; 0 is no bound.
+pub(super) fn bound(py: Python<'_>, name: Option<&str>, maxsize: i128) -> PyResult<usize> {
+    if let Some(bound) = isize::try_from(maxsize)
+        .ok()
+        .and_then(|it| usize::try_from(it).ok())
+    {
+        return Ok(bound);
+    }
     let object = name.map_or_else(|| "queue".into(), |name| format!("queue '{name}'"));
-    error(
+    let complaint = if maxsize < 0 {
+        "is negative"
+    } else {
+        "is more than any memory holds"
+    };
+    Err(error(
         py,
         Family::Misuse,
-        &format!("{object}: maxsize={maxsize} is negative"),
+        &format!("{object}: maxsize={maxsize} {complaint}"),
         Some("give the number of items that fit, or 0 for a queue without bound"),
-    )
+    ))
 }

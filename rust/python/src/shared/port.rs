@@ -20,7 +20,10 @@ use pyo3::{
 };
 
 use super::{arena::Arena, parcel::Parcel, slab::Slab};
-use crate::errors::{Family, error};
+use crate::{
+    ending::detached,
+    errors::{Family, error},
+};
 
 /// One end of a link; see `penstock.workers`.
 #[pyclass(frozen, module = "penstock._native")]
@@ -182,14 +185,14 @@ impl Port {
     #[pyo3(signature = (timeout=None, /))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let timeout = timeout.map(Duration::from_secs_f64);
-        waited(py, py.detach(|| self.port.wait(timeout)))
+        waited(py, detached(py, || self.port.wait(timeout)))
     }
 
     /// As `wait`, until there may be room to send.
     #[pyo3(signature = (timeout=None, /))]
     fn wait_for_room(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let timeout = timeout.map(Duration::from_secs_f64);
-        waited(py, py.detach(|| self.port.wait_for_room(timeout)))
+        waited(py, detached(py, || self.port.wait_for_room(timeout)))
     }
 
     /// The descriptor to poll for reading while dozing.
