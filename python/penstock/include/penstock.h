@@ -151,8 +151,8 @@ const char *penstock_last_error(void);
 /* --- joining and leaving --- */
 
 /* Joins the queue behind a descriptor (SharedQueue.fileno() in Python, inherited over exec or received
- * over a socket). The descriptor is duplicated: it stays the caller's, who may close it. Handles take a
- * seat in the queue each, with the first record; there are 64. */
+ * over a socket). The descriptor is duplicated: it stays the caller's, who may close it. Each handle takes
+ * a seat in the queue with its first record: there are 64, 8 of them for those who begin by taking. */
 penstock_code penstock_attach(int fd, penstock_queue **queue);
 
 /* Joins the queue that Python made with SharedQueue(name=...), through any living process that has it;

@@ -661,6 +661,32 @@ fn a_door_that_hands_out_something_else_is_refused() {
 }
 
 #[test]
+fn seats_come_to_an_end_and_back() {
+    let core = core(Settings::new(64 * KIB));
+    let handles: Vec<_> = (0..70).map(|_| attach(&core)).collect();
+    let codes: Vec<Code> = handles
+        .iter()
+        .map(|&queue| send(queue, b"x", AT_ONCE))
+        .collect();
+    let seated = codes.iter().filter(|&&code| code == Code::Ok).count();
+    assert!((48..64).contains(&seated), "{codes:?}");
+    assert!(codes[seated..].iter().all(|&code| code == Code::Crowded));
+    assert!(told().contains("all seats"), "{}", told());
+    let (code, _, bytes) = receive(handles[69], 8, AT_ONCE);
+    assert_eq!(
+        (code, bytes),
+        (Code::Ok, b"x".to_vec()),
+        "takers have seats of their own"
+    );
+    assert_eq!(taken(&core, 99).len(), seated - 1);
+    for &queue in &handles[..seated] {
+        assert_eq!(penstock_close(queue), Code::Ok);
+    }
+    assert_eq!(send(handles[68], b"y", AT_ONCE), Code::Ok);
+    assert_eq!(taken(&core, 99), [(0, b"y".to_vec())]);
+}
+
+#[test]
 fn times_that_are_up_change_nothing() {
     let mut settings = Settings::new(64 * KIB);
     settings.max_items = Some(1);
