@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .saga import Saga, SagaStore
     from .service import Service
     from .shared import SharedArray, SharedQueue
+    from .shared.c_interface import extension_path, include_dir, library_path
     from .streams import Stream
     from .workers import WorkerPool
 
@@ -74,13 +75,16 @@ __all__ = (
     "Stream",
     "WorkerPool",
     "__version__",
+    "extension_path",
+    "include_dir",
+    "library_path",
     "metrics",
     "saga",
     "select",
     "tracing",
 )
 
-# Public name → the room that defines it; a room may be public itself.
+# Public name → the room that defines it, or the module of one; a room may be public itself.
 _ROOMS = {
     "Inbox": "outbox",
     "LifoQueue": "queues",
@@ -103,6 +107,9 @@ _ROOMS = {
     "SharedQueue": "shared",
     "Stream": "streams",
     "WorkerPool": "workers",
+    "extension_path": "shared.c_interface",
+    "include_dir": "shared.c_interface",
+    "library_path": "shared.c_interface",
     "metrics": "metrics",
     "saga": "saga",
     "select": "queues",

@@ -1,6 +1,9 @@
 //! `penstock._native`: one file per type. Here objects are converted, the interpreter is let go
 //! of around what may block, and errors are mapped; everything else lives in `penstock-core`.
 
+// Named nowhere, and there for those who open the extension from C, or with cffi.
+extern crate penstock_capi as _;
+
 use pyo3::prelude::*;
 
 mod ending;

@@ -8,8 +8,8 @@ use std::{fmt, io};
 /// Spells `penstock` in memory.
 const MAGIC: u64 = u64::from_le_bytes(*b"penstock");
 
-/// Raised whenever the meaning of a byte in a segment changes.
-pub(super) const VERSION: u32 = 1;
+/// Raised whenever the meaning of a byte in a segment changes: builds refuse each other's segments.
+pub const VERSION: u32 = 1;
 
 /// Bytes before the content.
 pub(super) const HEADER_BYTES: usize = 4096;

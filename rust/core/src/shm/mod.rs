@@ -39,7 +39,7 @@ pub mod task;
 #[cfg(not(penstock_loom))]
 pub use arena::{Arena, ArenaError, ArenaMap, ArenaUse, Holder, OwnedSlab, PinError, Pinned};
 #[cfg(not(penstock_loom))]
-pub use layout::AttachError;
+pub use layout::{AttachError, VERSION as LAYOUT};
 #[cfg(not(penstock_loom))]
 pub use message::Kind;
 #[cfg(not(penstock_loom))]

@@ -86,6 +86,20 @@ pub struct Lease {
     pub(super) generation: u64,
 }
 
+impl Lease {
+    /// Two numbers that say it all, to be carried by programs in other languages.
+    #[must_use]
+    pub const fn parts(self) -> (u32, u64) {
+        (self.entry, self.generation)
+    }
+
+    /// The one of those numbers. One that was never given out is refused where it is settled.
+    #[must_use]
+    pub const fn from_parts(entry: u32, generation: u64) -> Self {
+        Self { entry, generation }
+    }
+}
+
 /// An item as an entry has it.
 pub(super) struct Leased {
     pub(super) kind: u16,
