@@ -319,7 +319,10 @@ fn who_knows_the_name_comes_in_by_any_that_lives() {
         "it is taken still"
     );
     drop(late);
-    drop(create().unwrap());
+    match create() {
+        Ok(queue) => drop(queue),
+        Err(error) => panic!("{error}"),
+    }
     for name in ["", "a/b", &"x".repeat(65)] {
         let answer = Queue::<Nobody>::create_named(Settings::new(1 << 20), name);
         assert!(matches!(answer, Err(QueueError::Door(_))), "{name}");

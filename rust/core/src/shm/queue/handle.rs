@@ -2,7 +2,8 @@
 
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -26,7 +27,7 @@ use crate::{
     sync::Arc,
 };
 
-/// How long the doors of a name that nobody should have are waited for.
+/// How long a name that somebody has is waited for.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What somebody waits for.
@@ -73,22 +74,27 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// A new queue that is found by its name, as long as a process that takes part lives; this one joins at
     /// once. [`QueueError::Door`] if the name is taken, or is none.
     pub fn create_named(settings: Settings, name: &str) -> Result<Arc<Self>, QueueError> {
-        match door::fetch(name, LOOK, |_, _| Ok(())) {
-            Err(DoorError::Nobody { .. }) => {}
-            Err(other @ (DoorError::Name { .. } | DoorError::Io(_))) => return Err(other.into()),
-            Ok(()) | Err(_) => return Err(Self::taken(name)),
+        let deadline = Instant::now() + LOOK;
+        loop {
+            match door::fetch(name, LOOK, |_, _| Ok(())) {
+                Err(DoorError::Nobody { .. }) => {
+                    let queue = Shared::create(settings, Some(name)).map(Self::of)?;
+                    if queue.here().join_now()? {
+                        return Ok(queue);
+                    }
+                }
+                Err(other @ (DoorError::Name { .. } | DoorError::Io(_))) => {
+                    return Err(other.into());
+                }
+                Ok(()) | Err(_) => {}
+            }
+            if Instant::now() >= deadline {
+                let name = name.to_owned();
+                return Err(DoorError::Taken { name, seat: 0 }.into());
+            }
+            // A door that was closed this moment is open until the thread behind it has looked up.
+            thread::sleep(LOOK / 20);
         }
-        let queue = Shared::create(settings, Some(name)).map(Self::of)?;
-        if queue.here().join_now()? {
-            Ok(queue)
-        } else {
-            Err(Self::taken(name))
-        }
-    }
-
-    fn taken(name: &str) -> QueueError {
-        let name = name.to_owned();
-        DoorError::Taken { name, seat: 0 }.into()
     }
 
     /// The queue of that name, from any process that takes part, within `patience`; this one joins at once, so
