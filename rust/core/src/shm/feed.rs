@@ -463,9 +463,6 @@ impl Feed {
             let mut position = at;
             if kind == SKIP {
                 position += self.rest(at);
-                if position >= end {
-                    return Err(Corrupt.into());
-                }
                 (kind, length) = self.prefix_at(position)?;
             }
             let next = position + Self::span(length);
