@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import SharedQueue
+from tests.chaos import shared_streams
 from tests.chaos.shared_actors import MOST_ITEMS, Acknowledger, Actor, Consumer, Producer, act
 from tests.chaos.shared_books import Book, Books
 from tests.workers.traces import nothing_left
@@ -35,13 +36,15 @@ SPACIOUS = 64 << 20
 """Bytes of an arena that all the stopped ones together cannot hold up: what somebody looks at stays
 taken until it looks away, however long that is."""
 MOST_DISTURBANCES = 30
+STREAMS = 0.2
+"""The part of the time in which nobody is disturbed, and it is seen whether all wakes arrive."""
 MOST_PROCESSES = 40
 
 Make = Callable[[random.Random], Any]
 
 
 def run(seed: int, seconds: float) -> int:
-    """Runs rounds until the time is up, at least one; the number of operations done.
+    """Runs a stream and then rounds until the time is up, at least one; the number of operations.
 
     Raises AssertionError, which names the seed.
     """
@@ -51,6 +54,8 @@ def run(seed: int, seconds: float) -> int:
     number = 0
     # The one that spawned children share is none that a round leaves behind.
     resource_tracker.ensure_running()
+    with nothing_left():
+        operations += shared_streams.run(seconds * STREAMS, dice.choice((1, 4, 4, 16)))
     while number == 0 or time.monotonic() < deadline:
         with nothing_left():
             operations += Round(random.Random(dice.getrandbits(64))).run(

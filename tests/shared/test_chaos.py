@@ -17,7 +17,7 @@ import pytest
 
 from penstock import SharedQueue
 from penstock.queues import QueueShutDown
-from tests.chaos import shared
+from tests.chaos import shared, shared_streams
 from tests.chaos.shared import PATIENCE, Round
 from tests.chaos.shared_actors import made, named
 from tests.chaos.shared_books import Book, Books
@@ -31,6 +31,11 @@ SEEDS = [1, 2, pytest.param(FRESH, id="fresh")]
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nobody_is_harmed_by_a_death_or_a_stop(seed: int):
     assert shared.run(seed, 3.0) > 0
+
+
+@pytest.mark.parametrize("max_items", [1, 4])
+def test_nobody_sleeps_beside_an_item(max_items: int):
+    assert shared_streams.run(2.0, max_items) > 0
 
 
 def rounds_of_multiprocessing(disturbances: int, patience: float) -> int:
