@@ -31,6 +31,9 @@ from tests.workers.traces import nothing_left
 KIB = 1 << 10
 PATIENCE = 30.0
 """Seconds in which everybody who lives must have come to an end, however many others died."""
+SPACIOUS = 64 << 20
+"""Bytes of an arena that all the stopped ones together cannot hold up: what somebody looks at stays
+taken until it looks away, however long that is."""
 MOST_DISTURBANCES = 30
 MOST_PROCESSES = 40
 
@@ -59,6 +62,7 @@ def run(seed: int, seconds: float) -> int:
 
 def shared_queue(dice: random.Random) -> SharedQueue[Any]:
     return SharedQueue(
+        arena_bytes=dice.choice([None, SPACIOUS, SPACIOUS]),
         ack=dice.random() < 0.3,
         lease=dice.choice([5.0, 5.0, 0.05]),
         max_bytes=dice.choice([256 * KIB, 1024 * KIB, 8192 * KIB]),
@@ -99,6 +103,7 @@ class Round:
         ):
             self.queue = queue
             self.memory: int = getattr(queue, "max_bytes", 0)
+            self.may_stop = getattr(queue, "arena_bytes", SPACIOUS) >= SPACIOUS
             if getattr(queue, "ack", False):
                 self.taker = Acknowledger
             self.books = Books(Path(folder), has_leases=self.taker is Acknowledger)
@@ -171,7 +176,7 @@ class Round:
             return
         process = dice.choice(list(self.living))
         kind = type(self.living[process])
-        chance = dice.random()
+        chance = dice.random() * (1.0 if self.may_stop else 0.5)
         if chance < 0.8 and kind is self.taker:
             self.books.disturbed += 1
         if chance < 0.5:

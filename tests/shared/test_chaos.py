@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from penstock import SharedQueue
+from penstock.queues import QueueShutDown
 from tests.chaos import shared
 from tests.chaos.shared import PATIENCE, Round
 from tests.chaos.shared_actors import made, named
@@ -60,11 +62,13 @@ def test_the_same_rounds_invent_no_harm():
 
 
 @contextmanager
-def taking(queue: Any) -> Iterator[tuple[BaseProcess, Any]]:
+def taking(
+    queue: Any, body: Callable[[Any, Any], None] | None = None
+) -> Iterator[tuple[BaseProcess, Any]]:
     """A process that waits for one item, and the line by which it says which one came."""
     context: Any = get_context("spawn")
     line, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=take_one, args=(queue, theirs))
+    process = context.Process(target=body or take_one, args=(queue, theirs))
     process.start()
     theirs.close()
     try:
@@ -124,6 +128,31 @@ def test_the_same_script_shows_that_a_queue_of_multiprocessing_stays_stuck():
             first.join()
             queue.put(1)
             assert not line.poll(1.0)
+
+
+def wait_for_the_end(queue: Any, line: Any) -> None:
+    async def one() -> None:
+        with pytest.raises(QueueShutDown):
+            await queue.aget()
+
+    async def say() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        line.send("both wait")
+
+    async def both() -> None:
+        await asyncio.gather(one(), one(), say())
+
+    asyncio.run(both())
+    line.send("over")
+
+
+def test_a_shutdown_elsewhere_ends_the_wait_of_every_task():
+    with SharedQueue[int]() as queue, taking(queue, wait_for_the_end) as (_, line):
+        assert line.recv() == "both wait"
+        queue.shutdown()
+        assert line.poll(PATIENCE)
+        assert line.recv() == "over"
 
 
 # --- the script itself ------------------------------------------------------------------------
