@@ -79,14 +79,14 @@ CASES = (
         contenders=[
             Contender(
                 "penstock.h",
-                f"`penstock_claim` and `penstock_commit_many` of {BATCH} in C, {TAKEN}",
-                partial(fed, "claim"),
+                f"`penstock_send_many` of {BATCH} in C, {TAKEN}",
+                partial(fed, "send"),
                 "penstock",
             ),
             Contender(
-                "penstock.h, sent",
-                f"`penstock_send_many` of {BATCH} in C, {TAKEN}",
-                partial(fed, "send"),
+                "penstock.h, claimed",
+                f"`penstock_claim` and `penstock_commit_many` of {BATCH} in C, {TAKEN}",
+                partial(fed, "claim"),
                 "penstock",
             ),
             Contender(

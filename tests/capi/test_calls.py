@@ -16,6 +16,7 @@ from penstock import SharedQueue
 from penstock.errors import Misuse
 from penstock.queues import QueueShutDown
 from tests.capi.interface import AT_ONCE, PATIENCE, Failed, Handle, code, ffi, lib, told
+from tests.workers.traces import nothing_left
 
 SECONDS = PATIENCE / 1000
 
@@ -298,6 +299,27 @@ def test_figures(queue: SharedQueue[Any], handle: Handle):
     assert now.participants == 2
     assert now.bytes > 0
     assert queue.statistics().items == 2
+
+
+def test_nothing_is_left_of_a_handle():
+    def work() -> None:
+        queue: SharedQueue[bytes] = SharedQueue(max_bytes=1 << 20)
+        handle = Handle.attach(queue.fileno())
+        with pytest.raises(Failed, match="EMPTY"):
+            handle.receive(timeout=1)
+        handle.send(bytes(100_000))
+        with pytest.raises(Failed, match="TOO_SMALL"):
+            handle.receive(10)
+        handle.abandon(handle.claim(bytes(100_000)))
+        thread = threading.Thread(target=handle.claim, args=(bytes(100_000),))
+        thread.start()
+        thread.join(SECONDS)
+        handle.close()
+        queue.close()
+
+    work()  # what is made once for the process is there now
+    with nothing_left():
+        work()
 
 
 def test_two_libraries_in_one_process_meet_in_the_queue(queue: SharedQueue[Any], handle: Handle):

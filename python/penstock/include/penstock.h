@@ -170,8 +170,8 @@ penstock_code penstock_close(penstock_queue *queue);
 penstock_code penstock_send(penstock_queue *queue, const void *bytes, size_t length, int64_t timeout);
 
 /* Puts `count` records in, in order, waiting for room up to `timeout` for all of them. One step and at
- * most one wake for as many as fit. `*sent` says how many went in, whatever is returned: those stay in.
- * Much cheaper than one by one. */
+ * most one wake for up to 256 of them: much cheaper than one by one. `*sent` says how many went in,
+ * whatever is returned: those stay in. */
 penstock_code penstock_send_many(penstock_queue *queue, const penstock_bytes *records, size_t count,
                                  int64_t timeout, size_t *sent);
 

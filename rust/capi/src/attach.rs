@@ -36,8 +36,14 @@ fn duplicate(fd: c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// What a queue with a name is called in messages.
+fn named(name: &str) -> String {
+    format!("queue '{name}'")
+}
+
 fn open(fd: OwnedFd, label: String) -> Result<*mut Opaque, Failure> {
     let queue = Queue::attach(fd).map_err(|error| Failure::of(&label, &error))?;
+    let label = queue.name().map_or(label, named);
     admit(queue, label)
 }
 
@@ -90,7 +96,7 @@ pub unsafe extern "C" fn penstock_attach_name(
 /// Asks whoever has the queue of that name for it.
 fn by_name(name: &str, timeout: Timeout) -> Result<*mut Opaque, Failure> {
     let patience = timeout.duration().map_or(FOREVER, |time| time.min(FOREVER));
-    let label = format!("queue '{name}'");
+    let label = named(name);
     let mut refusal = None;
     let fetched = door::fetch(name, patience, |fd, id| {
         let queue = Queue::<NoTask>::attach(fd).map_err(|error| match error {

@@ -71,6 +71,7 @@ impl Failure {
             ),
             QueueError::Corrupt => (Code::Damaged, "close the handle, and make the queue anew"),
             QueueError::Attach(error) => return Self::of_attach(label, error),
+            QueueError::Door(error) => return Self::of_door(error),
             QueueError::Io(error) => (Code::System, remedy(error)),
             QueueError::Settings(_) => (Code::BadArgument, "see penstock.h"),
         };

@@ -649,6 +649,25 @@ fn a_queue_is_found_by_its_name() {
 }
 
 #[test]
+fn a_queue_that_has_a_name_is_called_by_it_and_found_through_whoever_takes_part() {
+    let name = format!("capi-named-{}", std::process::id());
+    let core: Core = Queue::create_named(Settings::new(64 * KIB), &name).unwrap();
+    let queue = attach(&core);
+    assert_eq!(send(queue, &[0; 64 * KIB + 1], AT_ONCE), Code::TooLarge);
+    assert!(
+        told().starts_with(&format!("queue '{name}': ")),
+        "{}",
+        told()
+    );
+    assert_eq!(send(queue, b"here", AT_ONCE), Code::Ok);
+    // From here on nobody but the handle answers.
+    drop(core);
+    let (code, other) = attach_name(&name, PATIENCE);
+    assert_eq!(code, Code::Ok, "{}", told());
+    assert_eq!(receive(other, 8, AT_ONCE).2, b"here");
+}
+
+#[test]
 fn a_door_that_hands_out_something_else_is_refused() {
     let (one, other) = (core(Settings::new(64 * KIB)), core(Settings::new(64 * KIB)));
     let file = File::open("/proc/self/exe").unwrap();
