@@ -1,7 +1,7 @@
 //! The sleeping protocol under loom: nobody sleeps beside an item, whoever comes, leaves or dies.
 //!
 //! A lost wake shows as a deadlock, which loom reports. Weakened by hand, and seen to fail here:
-//! - `arm`: no fence (all models);
+//! - `arm`: no fence (all models); the rings read behind the bit (an item that somebody else took);
 //! - `woke` and `leave`: neither sets the bit again while others sleep (two threads of one process). Each alone does for
 //!   the other, but for the time that an interpreter may take in between;
 //! - `wake_one`: the first bit is enough, whether anybody woke or not (one that died asleep);
@@ -113,6 +113,23 @@ fn one_sleeper_and_one_giver() {
         queue.take(0, &Sleepers::new(0));
         giving.join().unwrap();
         assert_eq!(queue.bits.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_wake_for_an_item_that_somebody_else_took() {
+    model(|| {
+        let queue = Queue::new(1);
+        let theirs = Arc::clone(&queue);
+        let giving = thread::spawn(move || {
+            theirs.give(0);
+            theirs.give(0);
+        });
+        let theirs = Arc::clone(&queue);
+        let passing_by = thread::spawn(move || theirs.try_take());
+        queue.take(0, &Sleepers::new(0));
+        giving.join().unwrap();
+        passing_by.join().unwrap();
     });
 }
 

@@ -464,7 +464,12 @@ pub(super) fn out(shared: &Shared) -> usize {
     let taken = shared
         .leases()
         .iter()
-        .filter(|entry| entry.word().state() != FREE);
+        .filter(|entry| match entry.word().state() {
+            FREE | FILLING => false,
+            // A take that is not over yet, or was too late.
+            LEASED => !entry.is_in_lane(shared),
+            _ => true,
+        });
     taken.count()
 }
 

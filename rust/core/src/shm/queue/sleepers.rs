@@ -5,7 +5,7 @@
 //! a process was stopped with a wake in its hands. No system call is made while nobody sleeps.
 //!
 //! ```text
-//! sleeper  try;  bit ← 1;  heard = rings;  fence;  try again: got it → leave;  sleep on the bell while rings = heard
+//! sleeper  try;  heard = rings;  bit ← 1;  fence;  try again: got it → leave;  sleep on the bell while rings = heard
 //! waker    give;  fence;  bits = 0 → done;  choose one;  bit ← 0: it was 0 → next;  rings += 1;  wake one: none → next
 //! awake    others of this process sleep still → bit ← 1;  try …
 //! leave    others of this process sleep still → bit ← 1, else bit ← 0;  fence;  something there → be a waker
@@ -132,8 +132,10 @@ impl Sleepers {
                 return None;
             }
             state.threads += u32::from(!is_counted);
+            // Before the bit: a waker that clears it from now on rings after this.
+            let heard = beds.bell(self.seat).rings();
             self.set(beds);
-            beds.bell(self.seat).rings()
+            heard
         };
         fence(Ordering::SeqCst);
         Some(heard)

@@ -352,7 +352,7 @@ impl SharedQueue {
     /// As `put`, for tasks: awaited in asyncio, uvloop or trio.
     ///
     /// The item is pickled at the call. If there is room the await does not yield, except that the loop
-    /// gets a turn every 256 items or 100 µs. Cancelled, it has not put the item. Raises as `put` does, and
+    /// gets a turn every 1,024 items or 100 µs. Cancelled, it has not put the item. Raises as `put` does, and
     /// Misuse outside of a loop.
     #[pyo3(signature = (item, timeout = None))]
     fn aput(
@@ -386,7 +386,7 @@ impl SharedQueue {
     /// As `get`, for tasks: awaited in asyncio, uvloop or trio.
     ///
     /// If an item is there it does not yield, except that the loop gets a turn, in which a cancel is
-    /// raised, every 256 items or 100 µs. Cancelled, it has taken nothing.
+    /// raised, every 1,024 items or 100 µs. Cancelled, it has taken nothing.
     #[pyo3(signature = (timeout = None))]
     fn aget(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<QueueOperation> {
         Self::await_one(slf, "aget", Form::Item, timeout)
