@@ -21,6 +21,7 @@ pub mod feed;
 mod headroom;
 pub mod lane;
 #[cfg(not(penstock_loom))]
+#[cfg_attr(penstock_shuttle, allow(dead_code))]
 mod layout;
 #[cfg(not(penstock_loom))]
 mod message;
