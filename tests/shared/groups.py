@@ -54,7 +54,8 @@ def limited(max_bytes: int) -> Iterator[Group]:
                 folder.mkdir()
                 stack.callback(_remove, folder)
                 # Where memory is not this hierarchy's there is no such file, and none can be made.
-                (folder / limit).write_text(str(max_bytes))
+                with (folder / limit).open("r+") as file:
+                    file.write(str(max_bytes))
             except OSError:
                 continue
             yield Group(folder)

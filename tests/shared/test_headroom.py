@@ -55,7 +55,14 @@ if __name__ == "__main__":
             pool.submit(len, array).result()
         except MemoryError as error:
             print(error)
+        # So does a result, in the worker.
+        try:
+            pool.submit(np.zeros, 1 << 28, "u1").result()
+        except MemoryError as error:
+            print(error)
         assert pool.submit(len, b"abcd").result() == 4
 """)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"{1 << 29} bytes wanted" in ended.stdout
+    argument, result = ended.stdout.splitlines()
+    assert f"{1 << 29} bytes wanted" in argument
+    assert f"{1 << 28} bytes wanted" in result

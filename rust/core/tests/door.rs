@@ -91,18 +91,26 @@ fn wait(fd: BorrowedFd<'_>, patience: Duration) -> bool {
 
 /// Calls `work` while a thread answers at `door`.
 fn answered<R>(door: &Door, segment: &OwnedFd, work: impl FnOnce() -> R) -> R {
-    let stop = AtomicBool::new(false);
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Also if `work` panics.
+        let _stop = Stop(&is_over);
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+            while !is_over.load(Ordering::Relaxed) {
                 if wait(door.fd().unwrap(), Duration::from_millis(1)) {
                     door.answer(segment.as_fd()).unwrap();
                 }
             }
         });
-        let result = work();
-        stop.store(true, Ordering::Relaxed);
-        result
+        work()
     })
 }
 
@@ -255,7 +263,7 @@ fn who_asks_is_handed_the_segment() {
     let (name, segment) = (new_name(), segment());
     let door = Door::open(&name, SEATS - 1, ID).unwrap();
     let before = descriptors();
-    let fetched = answered(&door, &segment, || take(&name, LONG)).unwrap();
+    let fetched = answered(&door, &segment, || take(&name, Duration::MAX)).unwrap();
     assert_eq!(inode(&fetched), inode(&segment));
     // SAFETY: a question about a descriptor that is open.
     let flags = unsafe { libc::fcntl(fetched.as_raw_fd(), libc::F_GETFD) };
@@ -405,7 +413,7 @@ fn those_who_connect_and_say_nothing_hold_up_nobody() {
         idle.push(socket);
     }
     assert!(idle.len() >= 64);
-    let busy = take(&name, LONG).unwrap_err();
+    let busy = take(&name, SHORT).unwrap_err();
     assert!(matches!(busy, DoorError::Silent { doors: 1, .. }), "{busy}");
     door.answer(segment.as_fd()).unwrap();
     let heard = |socket: &&OwnedFd| wait(socket.as_fd(), Duration::ZERO);
@@ -423,6 +431,26 @@ fn those_who_connect_and_say_nothing_hold_up_nobody() {
     drop(idle);
     door.answer(segment.as_fd()).unwrap();
     assert!(!wait(door.fd().unwrap(), Duration::ZERO));
+}
+
+#[test]
+fn a_crowd_at_one_door_is_served() {
+    let _alone = alone();
+    let (name, segment) = (new_name(), segment());
+    let door = Door::open(&name, 0, ID).unwrap();
+    let before = descriptors();
+    thread::scope(|scope| {
+        let ask = || take(&name, LONG).is_ok();
+        let crowd: Vec<_> = (0..200).map(|_| scope.spawn(ask)).collect();
+        // Until there is no place to wait any more, and some ask again and again.
+        while raw(&name, 0, Call::Connect).is_some() {
+            thread::yield_now();
+        }
+        answered(&door, &segment, || {
+            assert!(crowd.into_iter().all(|one| one.join().unwrap()));
+        });
+    });
+    assert_eq!(descriptors(), before);
 }
 
 #[test]

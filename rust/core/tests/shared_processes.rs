@@ -216,7 +216,7 @@ fn a_burial_wakes_those_who_sleep() {
             get(&queue);
         });
         wait_until(&queue, "it does not sleep", || getters(&queue) == 1);
-        let mut sleeper = queue.sleeper(Side::Room).unwrap();
+        let mut sleeper = queue.sleeper(Side::Items).unwrap();
         sleeper.arm();
         dying.kill();
         loop {
@@ -296,6 +296,37 @@ fn a_fork_while_other_threads_are_at_it_leaves_the_child_free() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn who_knows_the_name_comes_in_by_any_that_lives() {
+    let name = format!("penstock-test-{}", std::process::id());
+    let find = || Queue::<Nobody>::find(&name, LONG);
+    let create = || Queue::<Nobody>::create_named(Settings::new(1 << 20), &name);
+    assert!(matches!(find(), Err(QueueError::Door(_))), "nobody has it");
+    let queue = create().unwrap();
+    assert_eq!(queue.name(), Some(&*name));
+    assert!(matches!(create(), Err(QueueError::Door(_))), "it is taken");
+    let late = find().unwrap();
+    assert_eq!((late.id(), late.settings()), (queue.id(), queue.settings()));
+    // The one that has made it goes; it can be asked for still.
+    queue.close();
+    let child = Child::run(|| put(&find().unwrap(), 3));
+    assert_eq!(get(&late), 3);
+    child.end();
+    assert!(
+        matches!(create(), Err(QueueError::Door(_))),
+        "it is taken still"
+    );
+    drop(late);
+    match create() {
+        Ok(queue) => drop(queue),
+        Err(error) => panic!("{error}"),
+    }
+    for name in ["", "a/b", &"x".repeat(65)] {
+        let answer = Queue::<Nobody>::create_named(Settings::new(1 << 20), name);
+        assert!(matches!(answer, Err(QueueError::Door(_))), "{name}");
+    }
 }
 
 /// Counts in memory that parent and children share.

@@ -24,6 +24,7 @@
 //! Guarantee: [`Door::answer`] never blocks. [`fetch`] returns within the time it is given.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     os::fd::{BorrowedFd, OwnedFd},
     time::{Duration, Instant},
@@ -115,37 +116,36 @@ pub fn fetch<T>(
     mut accept: impl FnMut(OwnedFd, u128) -> Result<T, AttachError>,
 ) -> Result<T, DoorError> {
     validate(name)?;
-    let deadline = Instant::now() + patience;
-    let mut seats = 0..SEATS;
+    let start = Instant::now();
+    let mut untried: VecDeque<u32> = (0..SEATS).collect();
+    let mut busy = Vec::new();
     let mut asked = Vec::new();
     let mut refused = None;
-    let mut busy = 0;
     loop {
-        for seat in seats.by_ref() {
+        while let Some(seat) = untried.pop_front() {
             match knock(name, seat) {
                 Ok(Some(door)) => {
                     asked.push((seat, door));
                     break;
                 }
                 Ok(None) => {}
-                Err(Knock::Busy) => busy += 1,
+                Err(Knock::Busy) => busy.push(seat),
                 Err(Knock::Refused(why)) => refused = Some((seat, why)),
             }
         }
-        let now = Instant::now();
-        if asked.is_empty() || now >= deadline {
+        let doors = asked.len() + busy.len();
+        let left = patience.checked_sub(start.elapsed());
+        let Some(left) = left.filter(|_| doors > 0) else {
             let name = name.into();
             return Err(match refused {
                 Some((seat, why)) => DoorError::Refused { name, seat, why },
-                None if asked.len() + busy > 0 => DoorError::Silent {
-                    name,
-                    doors: asked.len() + busy,
-                },
+                None if doors > 0 => DoorError::Silent { name, doors },
                 None => DoorError::Nobody { name },
             });
-        }
-        let courtesy = if seats.is_empty() { patience } else { COURTESY };
-        for (seat, door) in wire::readable(&mut asked, courtesy.min(deadline - now))? {
+        };
+        untried.extend(busy.drain(..)); // they may have answered somebody by then
+        let courtesy = if untried.is_empty() { left } else { COURTESY };
+        for (seat, door) in wire::readable(&mut asked, courtesy.min(left))? {
             let answer = wire::receive(&door, seat).and_then(|(segment, id)| {
                 accept(segment, id).map_err(|error| Refused::Segment(Box::new(error)))
             });

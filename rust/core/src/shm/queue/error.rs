@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::super::{lane::Corrupt, layout::AttachError};
+use super::super::{door::DoorError, lane::Corrupt, layout::AttachError};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub enum QueueError {
     Corrupt,
     /// The descriptor is not that of a queue.
     Attach(AttachError),
+    /// Nobody is found by that name, or it is taken.
+    Door(DoorError),
     /// Settings that make no queue.
     Settings(&'static str),
     /// A system call failed.
@@ -63,6 +65,7 @@ impl fmt::Display for QueueError {
             Self::Memory(error) => write!(f, "no memory for the queue's pages: {error}"),
             Self::Corrupt => write!(f, "the queue's segment is damaged"),
             Self::Attach(error) => error.fmt(f),
+            Self::Door(error) => error.fmt(f),
             Self::Settings(why) => write!(f, "{why}"),
             Self::Io(error) => error.fmt(f),
         }
@@ -74,6 +77,15 @@ impl std::error::Error for QueueError {}
 impl From<Corrupt> for QueueError {
     fn from(_: Corrupt) -> Self {
         Self::Corrupt
+    }
+}
+
+impl From<DoorError> for QueueError {
+    fn from(error: DoorError) -> Self {
+        match error {
+            DoorError::Io(error) => Self::Io(error),
+            error => Self::Door(error),
+        }
     }
 }
 

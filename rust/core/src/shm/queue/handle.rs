@@ -2,7 +2,8 @@
 
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -17,7 +18,18 @@ use super::{
     statistics::Statistics,
     waiting::Sleeper,
 };
-use crate::{fork::PerProcess, ring::Wake, sync::Arc};
+use crate::{
+    fork::PerProcess,
+    ring::Wake,
+    shm::{
+        door::{self, DoorError},
+        layout::AttachError,
+    },
+    sync::Arc,
+};
+
+/// How long a name that somebody has is waited for.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +69,66 @@ pub struct Queue<W: Wake + Send + Sync + 'static> {
 impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// A new queue; this process joins with its first operation.
     pub fn create(settings: Settings) -> Result<Arc<Self>, QueueError> {
-        Shared::create(settings).map(Self::of)
+        Shared::create(settings, None).map(Self::of)
+    }
+
+    /// A new queue that is found by its name, as long as a process that takes part lives; this one joins at
+    /// once. [`QueueError::Door`] if the name is taken, or is none.
+    pub fn create_named(settings: Settings, name: &str) -> Result<Arc<Self>, QueueError> {
+        let deadline = Instant::now() + LOOK;
+        loop {
+            match door::fetch(name, LOOK, |_, _| Ok(())) {
+                Err(DoorError::Nobody { .. }) => {
+                    let queue = Shared::create(settings, Some(name)).map(Self::of)?;
+                    if queue.here().join_now()? {
+                        return Ok(queue);
+                    }
+                }
+                Err(other @ (DoorError::Name { .. } | DoorError::Io(_))) => {
+                    return Err(other.into());
+                }
+                Ok(()) | Err(_) => {}
+            }
+            if Instant::now() >= deadline {
+                let name = name.to_owned();
+                return Err(DoorError::Taken { name, seat: 0 }.into());
+            }
+            // A door that was closed this moment is open until the thread behind it has looked up.
+            thread::sleep(LOOK / 20);
+        }
+    }
+
+    /// The queue of that name, from any process that takes part, within `patience`; this one joins at once, so
+    /// that it can be asked in its turn.
+    pub fn find(name: &str, patience: Duration) -> Result<Arc<Self>, QueueError> {
+        let mut refusal = None;
+        let found = door::fetch(name, patience, |fd, id| {
+            let shared = Shared::attach(fd).map_err(|error| match error {
+                QueueError::Attach(error) => error,
+                other => {
+                    refusal = Some(other);
+                    AttachError::Damaged
+                }
+            })?;
+            // Another queue, or another name, than the door says.
+            if shared.id == id && shared.name.as_deref() == Some(name) {
+                Ok(shared)
+            } else {
+                Err(AttachError::Damaged)
+            }
+        });
+        let queue = match (found, refusal) {
+            (Ok(shared), _) => Self::of(shared),
+            (Err(DoorError::Refused { .. }), Some(refusal)) => return Err(refusal),
+            (Err(error), _) => return Err(error.into()),
+        };
+        queue.here().join_now()?;
+        Ok(queue)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name.as_deref()
     }
 
     /// The queue behind a descriptor that another process (or this one) made.

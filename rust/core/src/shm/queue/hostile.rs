@@ -70,18 +70,22 @@ enum Step {
 const LEASES: usize = 4;
 
 fn field() -> impl Strategy<Value = Field> {
-    let words = |bytes: usize| 0..bytes / 8;
-    // Those in use count more than those that are not.
+    // Those in use count more than those that are not; so do the words that mean something.
     let seat = || prop_oneof![4 => 0..3_usize, 1 => 0..SEATS];
+    let lines =
+        |words: usize| prop_oneof![3 => (0..3_usize).prop_map(|line| line * 16), 1 => 0..words];
+    let first = |few: usize, words: usize| prop_oneof![3 => 0..few, 1 => 0..words];
     prop_oneof![
-        1 => words(64).prop_map(Field::Header),
-        1 => words(64).prop_map(Field::Charter),
-        3 => words(512).prop_map(Field::Control),
-        4 => (seat(), words(size_of::<Seat>())).prop_map(|(seat, word)| Field::Seat(seat, word)),
-        4 => (seat(), words(size_of::<FeedHead>())).prop_map(|(seat, word)| Field::Head(seat, word)),
-        3 => (0..LEASES, words(128)).prop_map(|(entry, word)| Field::Lease(entry, word)),
-        3 => (seat(), 0..4_usize, words(40)).prop_map(|(seat, slot, word)| Field::Slab(seat, slot, word)),
-        4 => (seat(), words(400)).prop_map(|(seat, word)| Field::Lane(seat, word)),
+        1 => (0..8_usize).prop_map(Field::Header),
+        1 => (0..8_usize).prop_map(Field::Charter),
+        2 => lines(512).prop_map(Field::Control),
+        1 => (0..4_usize).prop_map(Field::Control),
+        2 => (seat(), lines(size_of::<Seat>() / 8)).prop_map(|(seat, word)| Field::Seat(seat, word)),
+        2 => (seat(), 0..4_usize).prop_map(|(seat, word)| Field::Seat(seat, word)),
+        4 => (seat(), lines(size_of::<FeedHead>() / 8)).prop_map(|(seat, word)| Field::Head(seat, word)),
+        4 => (0..LEASES, first(12, 64)).prop_map(|(entry, word)| Field::Lease(entry, word)),
+        3 => (seat(), 0..4_usize, 0..8_usize).prop_map(|(seat, slot, word)| Field::Slab(seat, slot, word)),
+        6 => (seat(), first(12, 400)).prop_map(|(seat, word)| Field::Lane(seat, word)),
     ]
 }
 

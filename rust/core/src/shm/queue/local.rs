@@ -80,6 +80,8 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             _ => {}
         }
         let mine = Seated::join(&self.shared, side)?;
+        // Without a thread there is no door; who is about to sleep tries again.
+        let _ = Sentinel::attend(&mine);
         *lock(&self.giving) = Some(Giving::new(Arc::clone(&mine))?);
         let _ = self.waiting.set([
             Waiting::new(Side::Items, &mine, &self.counts),
@@ -92,6 +94,13 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
 
     fn seated(&self) -> Option<Arc<Seated>> {
         lock(&self.seated).clone()
+    }
+
+    /// Joins now, for a queue that is to be found by its name: whether it has a door.
+    pub(super) fn join_now(&self) -> Result<bool, QueueError> {
+        self.ready(Side::Items)?;
+        let seated = self.seated();
+        Ok(seated.is_some_and(|seated| lock(&seated.door).is_some()))
     }
 
     pub(super) fn waiting(&self, side: Side) -> Result<&Arc<Waiting<W>>, QueueError> {
@@ -338,6 +347,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         let Some(seated) = seated else {
             return;
         };
+        drop(lock(&seated.door).take());
         drop(lock(&self.giving).take());
         for waiting in self.waiting.get().into_iter().flatten() {
             waiting.close();

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::shm::{
     arena::{TABLE_BYTES, UNIT},
+    door::NAME_MAX,
     feed::FeedHead,
     layout::{AttachError, HEADER_BYTES},
 };
@@ -40,15 +41,30 @@ pub(super) struct Charter {
     /// 0: items need not be acknowledged.
     leases: u64,
     lease: u64,
+    /// What it is called, padded with zeroes; nothing if it has no name.
+    name: [u8; NAME_MAX],
 }
 
 impl Charter {
-    pub(super) fn new(settings: &Settings, id: u128, namespace: u64) -> Result<Self, QueueError> {
+    pub(super) fn new(
+        settings: &Settings,
+        id: u128,
+        namespace: u64,
+        name: Option<&str>,
+    ) -> Result<Self, QueueError> {
         let ack = settings.ack.map(|ack| {
             let lease = u64::try_from(ack.lease.as_nanos()).unwrap_or(u64::MAX);
             (u64::from(ack.leases), lease)
         });
         let (leases, lease) = ack.unwrap_or((0, 0));
+        let mut padded = [0; NAME_MAX];
+        if let Some(name) = name {
+            let refusal = QueueError::Settings("a queue's name has up to 64 characters");
+            padded
+                .get_mut(..name.len())
+                .ok_or(refusal)?
+                .copy_from_slice(name.as_bytes());
+        }
         let charter = Self {
             id: [id as u64, (id >> 64) as u64],
             namespace,
@@ -57,6 +73,7 @@ impl Charter {
             arena_bytes: settings.arena_bytes as u64,
             leases,
             lease,
+            name: padded,
         };
         if settings.max_items == Some(0) {
             return Err(QueueError::Settings(
@@ -90,6 +107,8 @@ impl Charter {
 
     /// What the header has to say of it.
     pub(super) fn digest(&self) -> u64 {
+        let name = self.name.as_chunks::<8>().0.iter();
+        let name = name.map(|bytes| u64::from_ne_bytes(*bytes));
         let words = [
             self.id[0],
             self.id[1],
@@ -100,11 +119,19 @@ impl Charter {
             self.leases,
             self.lease,
         ];
-        words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        let words = words.into_iter().chain(name);
+        words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
             (hash ^ word)
                 .wrapping_mul(0x0000_0100_0000_01b3)
                 .rotate_left(17)
         })
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> Option<String> {
+        let end = self.name.iter().position(|byte| *byte == 0);
+        let name = &self.name[..end.unwrap_or(NAME_MAX)];
+        (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
     }
 
     /// The settings that somebody else has written.

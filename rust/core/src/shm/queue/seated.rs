@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     fork::Owner,
-    shm::arena::{Arena, Holder, OwnedSlab, Pinned, SlabRef, Told},
+    shm::{
+        arena::{Arena, Holder, OwnedSlab, Pinned, SlabRef, Told},
+        door::Door,
+    },
     sync::{Arc, AtomicU64, Mutex, Ordering, fence, lock},
 };
 
@@ -116,6 +119,8 @@ pub(super) struct Seated {
     arena: OnceLock<Arc<Arena>>,
     /// Memory that was born in the arena, by where it begins.
     born: Mutex<BTreeMap<usize, Weak<OwnedSlab>>>,
+    /// Where those who know the queue's name come; the sentinel answers.
+    pub(super) door: Mutex<Option<Door>>,
     /// Who takes part, as the sentinel knows it.
     pub(super) known: AtomicU64,
     /// One at a time clears a seat.
@@ -128,6 +133,9 @@ impl Seated {
     pub(super) fn join(shared: &Arc<Shared>, side: Side) -> Result<Arc<Self>, QueueError> {
         let stay = Arc::new(Stay::take(shared, side)?);
         stay.announce();
+        // Without it nobody comes in by this process; others have doors of their own.
+        let name = shared.name.as_deref();
+        let door = name.and_then(|name| Door::open(name, stay.seat as u32, shared.id).ok());
         let who = shared.who();
         let others = shared.seats().iter().enumerate();
         let mut others = others.filter(|(number, _)| *number != stay.seat);
@@ -137,6 +145,7 @@ impl Seated {
             holders: (0..SEATS).map(|_| OnceLock::new()).collect(),
             arena: OnceLock::new(),
             born: Mutex::default(),
+            door: Mutex::new(door),
             known: AtomicU64::new(if alone { who } else { !who }),
             burying: Mutex::default(),
             burials: AtomicU64::new(0),
@@ -250,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_one_in_the_same_seat_has_handed_out_is_good_no_more() {
-        let shared = Arc::new(Shared::create(Settings::new(1 << 20)).unwrap());
+        let shared = Arc::new(Shared::create(Settings::new(1 << 20), None).unwrap());
         let first = Seated::join(&shared, Side::Items).unwrap();
         let seat = first.seat();
         let old = first.bear(100).unwrap().reference();
@@ -267,7 +276,7 @@ mod tests {
 
     #[test]
     fn slabs_under_way_are_not_used_again_while_their_owner_leaves() {
-        let shared = Arc::new(Shared::create(Settings::new(1 << 20)).unwrap());
+        let shared = Arc::new(Shared::create(Settings::new(1 << 20), None).unwrap());
         let leaving = Seated::join(&shared, Side::Room).unwrap();
         let limits = giving::Limits::of(&shared.settings);
         let mut giving = giving::Giving::new(Arc::clone(&leaving)).unwrap();

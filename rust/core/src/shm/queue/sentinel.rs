@@ -1,7 +1,8 @@
 //! The thread that sees other processes die: one in each process that has a queue with others.
 //!
 //! It sleeps on their pidfds, so a death is noticed at once, whatever else this process does. It is told
-//! of newcomers by whoever is about to sleep on a queue ([`Sentinel::tell`]); where there are no pidfds, and
+//! of newcomers by whoever is about to sleep on a queue ([`Sentinel::tell`]), and hands the segment of a queue with a
+//! name to those who come to its door; where there are no pidfds, and
 //! while seats of the dead wait to be emptied, it looks around once a second. It ends with the last queue.
 
 use std::{
@@ -47,6 +48,15 @@ pub(super) struct Watched {
 }
 
 impl Sentinel {
+    /// Has the door of a queue with a name answered, from now on.
+    pub(super) fn attend(seated: &Arc<Seated>) -> io::Result<()> {
+        let has_door = lock(&seated.door).is_some();
+        if has_door {
+            Self::here().add(seated)?;
+        }
+        Ok(())
+    }
+
     /// Has a queue's other processes watched, as they are now. Cheap if nobody has come or gone.
     pub(super) fn tell(seated: &Arc<Seated>) {
         let who = seated.shared().who();
@@ -100,9 +110,29 @@ impl Sentinel {
     fn run(&self, call: &EventFd) {
         let mut watched = Vec::new();
         while let Some(look_again) = self.look_around(&mut watched) {
-            wait(call.as_raw_fd(), &watched, look_again);
+            let doors = self.answer();
+            // One that cannot be answered now is looked at with the rest.
+            let look_again = look_again || doors.is_err();
+            let doors = doors.unwrap_or_default();
+            wait(call.as_raw_fd(), &watched, &doors, look_again);
             call.clear();
         }
+    }
+
+    /// Hands the segments of queues with a name to those who have asked for them: the doors to watch.
+    fn answer(&self) -> io::Result<Vec<RawFd>> {
+        let queues: Vec<_> = {
+            let state = lock(&self.state);
+            state.queues.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut doors = Vec::new();
+        for seated in &queues {
+            if let Some(door) = &*lock(&seated.door) {
+                door.answer(seated.shared().segment.fd())?;
+                doors.extend(door.fd().map(|fd| fd.as_raw_fd()));
+            }
+        }
+        Ok(doors)
     }
 
     /// Buries the dead and watches the rest. `None`: no queue is left; otherwise whether to look again soon.
@@ -176,12 +206,13 @@ impl Sentinel {
     }
 }
 
-fn wait(call: RawFd, watched: &[Watched], look_again: bool) {
+fn wait(call: RawFd, watched: &[Watched], doors: &[RawFd], look_again: bool) {
     let fds = watched.iter().filter_map(|watched| match &watched.watch {
         Watch::Descriptor(fd) => Some(fd.as_raw_fd()),
         _ => None,
     });
     let mut entries: Vec<_> = std::iter::once(call)
+        .chain(doors.iter().copied())
         .chain(fds)
         .map(|fd| libc::pollfd {
             fd,

@@ -37,6 +37,7 @@ pub(super) struct Shared {
     pub(super) segment: Arc<Segment>,
     pub(super) settings: Settings,
     pub(super) id: u128,
+    pub(super) name: Option<String>,
     pub(super) plan: Plan,
     /// One a seat.
     pub(super) feeds: Box<[Feed]>,
@@ -45,9 +46,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn create(settings: Settings) -> Result<Self, QueueError> {
+    pub(super) fn create(settings: Settings, name: Option<&str>) -> Result<Self, QueueError> {
         let id = random_id::trace_id();
-        let charter = Charter::new(&settings, id, process::namespace())?;
+        let charter = Charter::new(&settings, id, process::namespace(), name)?;
         let too_large = QueueError::Settings("a queue of that size does not fit into memory");
         let plan = Plan::of(&charter.settings()?).ok_or(too_large)?;
         let parameters = [SEATS as u64, charter.digest(), 0];
@@ -56,7 +57,7 @@ impl Shared {
         segment
             .populate(0, plan.tables)
             .map_err(QueueError::Memory)?;
-        let shared = Self::new(segment, settings, id, plan)?;
+        let shared = Self::new(segment, settings, id, charter.name(), plan)?;
         let at = shared.place::<Charter>(CHARTER, 1);
         // SAFETY: inside the first page, aligned, and nobody else has it yet.
         unsafe { at.write(charter) };
@@ -83,14 +84,21 @@ impl Shared {
             return Err(QueueError::Namespace);
         }
         let id = u128::from(charter.id[1]) << 64 | u128::from(charter.id[0]);
-        Self::new(segment, settings, id, plan)
+        Self::new(segment, settings, id, charter.name(), plan)
     }
 
-    fn new(segment: Segment, settings: Settings, id: u128, plan: Plan) -> Result<Self, QueueError> {
+    fn new(
+        segment: Segment,
+        settings: Settings,
+        id: u128,
+        name: Option<String>,
+        plan: Plan,
+    ) -> Result<Self, QueueError> {
         let mut shared = Self {
             segment: Arc::new(segment),
             settings,
             id,
+            name,
             plan,
             feeds: Box::default(),
             arenas: Box::default(),
