@@ -172,6 +172,7 @@ def test_keys_that_look_alike_stay_apart():
         *("", "a", "b", "ab", "ba", "aab", "aba", "abcd", "abce", "bcda", "abcdefg", "abcdefgh"),
         *("abcdefghabcdefgh", "hgfedcbaabcdefgh", "abcdefghijklmnop", "abcdefghijklmnopq"),
         *(f"k{number:03}" for number in range(600)),
+        *(f"the same{number:08}" for number in range(600)),
     ]
     for _ in range(2):
         for one, other in zip(names, names[1:], strict=False):

@@ -14,8 +14,6 @@ mod arena;
 mod buddy;
 #[cfg(not(penstock_loom))]
 pub mod door;
-#[cfg(not(any(penstock_loom, penstock_shuttle)))]
-pub mod doorkeeper;
 pub mod feed;
 #[cfg(not(penstock_loom))]
 mod headroom;

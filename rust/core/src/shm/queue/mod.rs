@@ -49,7 +49,7 @@ mod statistics;
 #[cfg(not(penstock_loom))]
 mod taking;
 #[cfg(not(penstock_loom))]
-pub(super) mod threads;
+mod threads;
 #[cfg(not(penstock_loom))]
 mod waiting;
 

@@ -3,7 +3,7 @@
 use std::{io, ptr, thread};
 
 /// Starts one.
-pub(in crate::shm) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A thread inherits the mask it is made under: signals are for the others.
     // SAFETY: both sets are filled in by libc before they are read.
     unsafe {
