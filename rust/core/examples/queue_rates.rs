@@ -1,6 +1,7 @@
 //! How fast the queue between processes is by itself: `cargo run --release --example queue_rates`.
 //!
-//! A forked child takes while the parent sends, records of one size one by one and in batches.
+//! A forked child takes while the parent sends, records of one size one by one and in batches; then the two
+//! answer each other, asleep in between and looking.
 #![cfg(not(any(penstock_loom, penstock_shuttle)))]
 #![allow(clippy::print_stdout)]
 
@@ -95,7 +96,47 @@ fn rate(size: usize, count: usize, batch_size: usize) -> (f64, u64) {
     (count as f64 / time.as_secs_f64(), calls)
 }
 
+/// What it takes a record to go there and another to come back, the median of many.
+fn round_trip(spin: Duration) -> Duration {
+    const ROUNDS: usize = 20_000;
+    let queue: Arc<Queue<Nobody>> = Queue::create(Settings::new(1 << 20)).unwrap();
+    let back: Arc<Queue<Nobody>> = Queue::create(Settings::new(1 << 20)).unwrap();
+    let get = |queue: &Queue<Nobody>| {
+        if !queue.spin(Side::Items, spin) || queue.is_empty() {
+            take_all(queue, 1, 1);
+        } else {
+            assert_eq!(queue.take(1, usize::MAX, &mut Batch::new()).unwrap(), 1);
+        }
+    };
+    // SAFETY: the child answers and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        for _ in 0..ROUNDS {
+            get(&queue);
+            send_all(&back, 1, 1, b"pong");
+        }
+        // SAFETY: as above.
+        unsafe { libc::_exit(0) };
+    }
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let begun = Instant::now();
+            send_all(&queue, 1, 1, b"ping");
+            get(&back);
+            begun.elapsed()
+        })
+        .collect();
+    // SAFETY: `child` is ours.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    times.sort_unstable();
+    times[ROUNDS / 2]
+}
+
 fn main() {
+    for (name, spin) in [("asleep", 0), ("looking", 1000)] {
+        let time = round_trip(Duration::from_micros(spin));
+        println!("round trip, {name}: {time:?}");
+    }
     for (size, count, batch) in [
         (16, 3_000_000, 1),
         (64, 3_000_000, 1),

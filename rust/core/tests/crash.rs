@@ -109,10 +109,8 @@ fn child(number: u64, signal: i32, script: impl FnOnce()) -> i32 {
 fn wait(child: i32, flags: i32) -> i32 {
     let mut status = 0;
     // SAFETY: `child` is ours.
-    assert_eq!(
-        unsafe { libc::waitpid(child, &raw mut status, flags) },
-        child
-    );
+    let waited = unsafe { libc::waitpid(child, &raw mut status, flags) };
+    assert_eq!(waited, child);
     status
 }
 

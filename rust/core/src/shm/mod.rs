@@ -1,6 +1,6 @@
 //! Memory that several processes see: sealed segments, lanes that carry records to one receiver,
-//! feeds that carry them to many, arenas that carry large payloads, and the port that joins them
-//! between a pool and one worker.
+//! feeds that carry them to many, arenas that carry large payloads; the port that joins them between a pool and one
+//! worker, and the queue that joins them between any number of processes.
 //!
 //! The rule of the house: nobody may depend on anything that another process can die in the
 //! middle of. There is no lock, no shared free list and no shared count in here; what two
@@ -8,6 +8,7 @@
 //! before it is used.
 
 #[cfg(not(penstock_loom))]
+#[cfg_attr(penstock_shuttle, allow(dead_code))]
 mod arena;
 #[cfg(not(penstock_loom))]
 mod buddy;
@@ -18,6 +19,7 @@ pub mod feed;
 mod headroom;
 pub mod lane;
 #[cfg(not(penstock_loom))]
+#[cfg_attr(penstock_shuttle, allow(dead_code))]
 mod layout;
 #[cfg(not(penstock_loom))]
 mod message;
