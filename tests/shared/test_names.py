@@ -60,7 +60,8 @@ def test_a_name_lives_on_with_another_process(start: Start):
     again.shutdown()
     assert ended(child) == 0
     again.close()
-    with pytest.raises(Misuse, match=r"'orders-[0-9]+': no living process .* has "):
+    # A door that was closed this moment may have let somebody in who then finds nobody.
+    with pytest.raises(Misuse, match=r"'orders-[0-9]+': .*(no living process|hung up)"):
         SharedQueue.attach(named("orders"))
 
 
@@ -112,7 +113,7 @@ def test_a_pickled_queue_that_is_gone():
     queue: SharedQueue[Any] = SharedQueue(name=named("orders"))
     pickled = pickle.dumps(queue)
     queue.close()
-    with pytest.raises(Misuse, match="no living process"):
+    with pytest.raises(Misuse, match=r"no living process|hung up"):
         pickle.loads(pickled)
     other: SharedQueue[Any] = SharedQueue(name=named("orders"))
     with pytest.raises(Lost, match="is gone, and another one has its name"):

@@ -100,7 +100,7 @@ def test_more_processes_than_seats():
     ):
         for _ in range(100):
             # Each handle is a participant of its own.
-            other = SharedQueue._attach(os.dup(first.fileno()), first.name, 0.0)
+            other = SharedQueue._attach(os.dup(first.fileno()), 0.0)
             others.append(other)
             other.put(len(others))
     assert sorted(first.get_many()) == list(range(len(others)))
@@ -243,10 +243,8 @@ def test_a_segment_of_another_version():
     queue: SharedQueue[int] = SharedQueue(1 << 16)
     page = header(queue)
     page[8] += 1
-    with pytest.raises(
-        Misuse, match=r"shared queue 'orders-[0-9]+': the segment has layout \d+"
-    ) as refused:
-        SharedQueue._attach(segment(page, os.fstat(queue.fileno()).st_size), named("orders"), 0.0)
+    with pytest.raises(Misuse, match=r"shared queue: the segment has layout \d+") as refused:
+        SharedQueue._attach(segment(page, os.fstat(queue.fileno()).st_size), 0.0)
     assert "same version of penstock" in (refused.value.hint or "")
 
 
@@ -255,15 +253,15 @@ def test_memory_that_is_no_queue():
     length = os.fstat(queue.fileno()).st_size
     for page in (b"", b"x" * 4096, os.urandom(4096)):
         with pytest.raises(Misuse, match="is no segment of penstock"):
-            SharedQueue._attach(segment(page, length), None, 0.0)
+            SharedQueue._attach(segment(page, length), 0.0)
     with pytest.raises(Misuse):
-        SharedQueue._attach(segment(header(queue), length // 2 // 4096 * 4096), None, 0.0)
+        SharedQueue._attach(segment(header(queue), length // 2 // 4096 * 4096), 0.0)
     reader, writer = os.pipe()
     os.close(writer)
     with pytest.raises((Misuse, OSError)):
-        SharedQueue._attach(reader, None, 0.0)
+        SharedQueue._attach(reader, 0.0)
     with pytest.raises(Misuse):
-        SharedQueue._attach(os.open("/dev/null", os.O_RDWR), None, 0.0)
+        SharedQueue._attach(os.open("/dev/null", os.O_RDWR), 0.0)
 
 
 def test_a_damaged_header_is_refused_or_harmless():
@@ -274,7 +272,7 @@ def test_a_damaged_header_is_refused_or_harmless():
         page = bytearray(sound)
         page[field] ^= 0x41
         try:
-            other: SharedQueue[int] = SharedQueue._attach(segment(page, length), None, 0.0)
+            other: SharedQueue[int] = SharedQueue._attach(segment(page, length), 0.0)
             other.put_nowait(1)
             other.get_nowait()
         except (Misuse, QueueEmpty, OSError):

@@ -26,8 +26,7 @@ def duplicate(fd: int) -> Any:
 def reduce(queue: SharedQueue[Any]) -> tuple[object, ...]:
     """What `queue` is pickled as."""
     if spawning() is not None:
-        arguments = (type(queue), duplicate(queue.fileno()), queue.name, queue.spin)
-        return _rebuild, arguments
+        return _rebuild, (type(queue), duplicate(queue.fileno()), queue.spin)
     if queue.name is None:
         raise Misuse(
             f"{queue!r} has no name, and is pickled other than for a process that is being started",
@@ -36,10 +35,8 @@ def reduce(queue: SharedQueue[Any]) -> tuple[object, ...]:
     return _join, (type(queue), queue.name, queue._id, queue.spin)  # noqa: SLF001
 
 
-def _rebuild(
-    kind: type[SharedQueue[Any]], descriptor: Any, name: str | None, spin: float
-) -> SharedQueue[Any]:
-    return kind._attach(descriptor.detach(), name, spin)  # noqa: SLF001
+def _rebuild(kind: type[SharedQueue[Any]], descriptor: Any, spin: float) -> SharedQueue[Any]:
+    return kind._attach(descriptor.detach(), spin)  # noqa: SLF001
 
 
 def _join(kind: type[SharedQueue[Any]], name: str, number: int, spin: float) -> SharedQueue[Any]:

@@ -11,7 +11,6 @@ use pyo3::{prelude::*, types::PyType};
 
 use super::{
     SharedQueue, blocking,
-    doorway::{self, Doorway},
     items::SharedItems,
     operation::{Action, Form},
     pack::Pack,
@@ -173,10 +172,12 @@ impl SharedQueue {
         }
         let spin = seconds(py, called, "spin", spin)?;
         let label = super::label(called, settings.max_bytes);
-        let queue = core::Queue::create(settings)
-            .map_err(|failure| refusals::of_labelled(py, &label, failure))?;
-        let doorway = called.map(|name| Doorway::claim(py, name, &queue));
-        Ok(Self::with(queue, doorway.transpose()?, spin))
+        let queue = py.detach(|| match called {
+            Some(name) => core::Queue::create_named(settings, name),
+            None => core::Queue::create(settings),
+        });
+        let queue = queue.map_err(|failure| refusals::of_labelled(py, &label, failure))?;
+        Ok(Self::with(queue, spin))
     }
 
     /// Joins the queue of that name, through any process that has it.
@@ -192,32 +193,23 @@ impl SharedQueue {
         let py = class.py();
         let spin = seconds(py, Some(name), "spin", spin)?;
         let timeout = seconds(py, Some(name), "timeout", timeout)?;
-        let queue = doorway::fetch(py, name, timeout)?;
-        Ok(Self::with(queue, Some(Doorway::unopened(name)), spin))
+        let queue = py.detach(|| core::Queue::find(name, timeout));
+        let label = super::label(Some(name), 0);
+        let queue = queue.map_err(|failure| refusals::of_labelled(py, &label, failure))?;
+        Ok(Self::with(queue, spin))
     }
 
     /// The queue behind a descriptor, which is taken over.
     #[classmethod]
-    #[pyo3(signature = (fd, name, spin, /))]
-    fn _attach(
-        class: &Bound<'_, PyType>,
-        fd: RawFd,
-        name: Option<String>,
-        spin: f64,
-    ) -> PyResult<Self> {
+    #[pyo3(signature = (fd, spin, /))]
+    fn _attach(class: &Bound<'_, PyType>, fd: RawFd, spin: f64) -> PyResult<Self> {
         let py = class.py();
         // SAFETY: the caller gives the descriptor away, as the docstring says.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let spin = seconds(py, name.as_deref(), "spin", spin)?;
-        let queue = core::Queue::attach(fd).map_err(|failure| {
-            let label = name.as_deref().map_or_else(
-                || "shared queue".to_owned(),
-                |name| super::label(Some(name), 0),
-            );
-            refusals::of_labelled(py, &label, failure)
-        })?;
-        let doorway = name.as_deref().map(Doorway::unopened);
-        Ok(Self::with(queue, doorway, spin))
+        let spin = seconds(py, None, "spin", spin)?;
+        let queue = core::Queue::attach(fd);
+        let queue = queue.map_err(|failure| refusals::of_labelled(py, "shared queue", failure))?;
+        Ok(Self::with(queue, spin))
     }
 
     /// Puts `item` in, waiting while the queue is full.
@@ -459,10 +451,7 @@ impl SharedQueue {
     /// is every later call. May be called again. A queue that is dropped, or whose process ends, is left
     /// without that; `with` leaves it at the end of the block.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| {
-            self.doorway.iter().for_each(Doorway::close);
-            self.queue.close();
-        });
+        py.detach(|| self.queue.close());
     }
 
     /// Whether this process has left the queue.
@@ -515,9 +504,9 @@ impl SharedQueue {
     }
 
     /// The name given, or None.
-    #[getter(name)]
-    fn get_name(&self) -> Option<&str> {
-        self.name()
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.queue.name()
     }
 
     /// What tells this queue from every other one.

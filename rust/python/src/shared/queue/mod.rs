@@ -5,7 +5,6 @@
 //! lock free. What is copied in large pieces, and every sleep, happens without the interpreter.
 
 mod blocking;
-mod doorway;
 mod items;
 mod lease;
 mod methods;
@@ -27,7 +26,6 @@ use penstock_core::shm::queue::{self as core, Batch, QueueError, Taken};
 use pyo3::prelude::*;
 
 use crate::{queue::QueueOperation, waiter::Waiter};
-use doorway::Doorway;
 pub(crate) use items::SharedItems;
 pub(crate) use lease::Lease;
 pub(crate) use operation::Operation;
@@ -69,7 +67,6 @@ pub(crate) use shortcuts::install as install_shortcuts;
 #[pyclass(frozen, weakref, subclass, generic, module = "penstock")]
 pub(crate) struct SharedQueue {
     queue: Arc<core::Queue<Waiter>>,
-    doorway: Option<Doorway>,
     spin: Duration,
     /// What one taker leaves for the next to take into. Busy, or for ever so after a fork, it is done
     /// without.
@@ -96,10 +93,9 @@ impl Place<'_> {
 }
 
 impl SharedQueue {
-    fn with(queue: Arc<core::Queue<Waiter>>, doorway: Option<Doorway>, spin: Duration) -> Self {
+    fn with(queue: Arc<core::Queue<Waiter>>, spin: Duration) -> Self {
         Self {
             queue,
-            doorway,
             spin,
             batch: Mutex::default(),
             unread: Mutex::default(),
@@ -107,23 +103,8 @@ impl SharedQueue {
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        self.doorway.as_ref().map(Doorway::name)
-    }
-
     fn label(&self) -> String {
-        label(self.name(), self.queue.settings().max_bytes)
-    }
-
-    /// The queue, in which this process takes part from now on.
-    #[inline(always)]
-    fn core(&self) -> &core::Queue<Waiter> {
-        if let Some(doorway) = &self.doorway
-            && !doorway.is_open()
-        {
-            doorway.open(&self.queue);
-        }
-        &self.queue
+        label(self.queue.name(), self.queue.settings().max_bytes)
     }
 
     #[inline(always)]
@@ -144,7 +125,7 @@ impl SharedQueue {
         let this = slf.get();
         this.raise_unread()?;
         let mut place = this.place();
-        match this.core().take(1, usize::MAX, place.batch()) {
+        match this.queue.take(1, usize::MAX, place.batch()) {
             Ok(_) => {}
             Err(failure) => return Err(refusals::of_take(slf.py(), this, failure)),
         }
@@ -161,7 +142,7 @@ impl SharedQueue {
         let mut place = this.place();
         let mut items = Vec::new();
         let mut unread = Vec::new();
-        match this.core().take(max, usize::MAX, place.batch()) {
+        match this.queue.take(max, usize::MAX, place.batch()) {
             Ok(count) => items.reserve_exact(count),
             Err(failure) => return Err(refusals::of_take(slf.py(), this, failure)),
         }

@@ -93,8 +93,7 @@ impl Operation {
             }
             Action::Allocate(length) => {
                 let queue = queue.get();
-                let core = queue.core();
-                match py.detach(|| core.allocate(*length)) {
+                match py.detach(|| queue.queue.allocate(*length)) {
                     Ok(born) => Py::new(py, Slab::born(born)).map(|slab| Some(slab.into_any())),
                     Err(failure) if is_full(&failure) => Ok(None),
                     Err(failure) => Err(refusals::of(py, queue, failure)),

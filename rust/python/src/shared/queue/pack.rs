@@ -182,12 +182,12 @@ impl Pack {
             .map(|buffer| buffer.content().1)
             .sum();
         if total <= COPIED_ATTACHED {
-            return queue.core().send_many(&items);
+            return queue.queue.send_many(&items);
         }
-        let (core, detached) = (queue.core(), Detached(&items));
+        let detached = Detached(&items);
         py.detach(|| {
             let Detached(items) = { detached };
-            core.send_many(items)
+            queue.queue.send_many(items)
         })
     }
 

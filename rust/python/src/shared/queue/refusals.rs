@@ -2,6 +2,7 @@
 
 use penstock_core::shm::{
     AttachError,
+    door::DoorError,
     queue::{Lease as Token, QueueError},
 };
 use pyo3::{
@@ -76,6 +77,7 @@ pub(super) fn of_labelled(py: Python<'_>, label: &str, failure: QueueError) -> P
             misuse("let all processes of a queue run the same version of penstock")
         }
         QueueError::Attach(_) => misuse("hand over what SharedQueue.fileno() gave"),
+        QueueError::Door(failure) => of_door(py, label, failure),
         QueueError::Settings(_) => misuse("see the docstring of SharedQueue for what fits"),
         QueueError::Memory(_) => PyMemoryError::new_err(message),
         QueueError::Io(failure) => PyOSError::new_err(failure),
@@ -90,6 +92,30 @@ pub(super) fn of_labelled(py: Python<'_>, label: &str, failure: QueueError) -> P
         QueueError::Full | QueueError::ShutDown | QueueError::LeaseLost => {
             error(py, Family::Lost, &message, None)
         }
+    }
+}
+
+/// A name that is taken, none, or nobody's.
+fn of_door(py: Python<'_>, label: &str, failure: DoorError) -> PyErr {
+    let message = format!("{label}: {failure}");
+    let misuse = |hint| error(py, Family::Misuse, &message, Some(hint));
+    match failure {
+        DoorError::Taken { .. } => {
+            let message = format!("{label} exists already");
+            let hint = "join it with SharedQueue.attach(name), or choose another name";
+            named(py, "Conflict", &message, Some(hint))
+        }
+        DoorError::Silent { .. } => {
+            let hint = "they may be stopped: give a longer timeout";
+            named(py, "Expired", &message, Some(hint))
+        }
+        DoorError::Name { .. } => {
+            misuse("a name is an address of the machine: give one of these characters, or none")
+        }
+        DoorError::Nobody { .. } | DoorError::Refused { .. } => misuse(
+            "a name is that of a queue which a living process of this user has, seen from here",
+        ),
+        DoorError::Io(failure) => PyOSError::new_err(failure),
     }
 }
 

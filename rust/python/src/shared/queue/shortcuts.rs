@@ -39,7 +39,7 @@ unsafe fn send(call: Call, whole: &OnceLock<Method>) -> *mut ffi::PyObject {
                     stream: bytes.into(),
                     buffers: &[],
                 };
-                if queue.get().core().send(&item).is_ok() {
+                if queue.get().queue.send(&item).is_ok() {
                     return ffi::Py_NewRef(ffi::Py_None());
                 }
             }
