@@ -17,7 +17,7 @@ class SharedQueueStatistics(NamedTuple):
     items: int
     """Inside now."""
     bytes: int
-    """What they take, arrays included."""
+    """What they take, arrays included; for each putter to within 64."""
     leased: int
     """Out under a lease now."""
     participants: int
