@@ -56,7 +56,7 @@ def drained_in_batches(loop: Loop, feeder: Callable[[Queue[int], int], None]) ->
 
 @contextmanager
 def bare(loop: Loop) -> Iterator[Work]:
-    """The floor: no queue, and a loop that is blocked while it has nothing to do."""
+    """No queue, and a loop that is blocked while it has nothing to do."""
 
     async def lap(n: int) -> Lap:
         lists: list[list[int]] = []
@@ -111,10 +111,9 @@ CASES = tuple(
                 "penstock",
             ),
             Contender(
-                "floor",
-                f"no queue: `list.append` one by one, and two locks that pass on lists of {BOUND} "
-                "while the loop is blocked; what is left is the producer's loop and the "
-                "interpreter's lock going to and fro",
+                "two locks",
+                f"no queue: `list.append` one by one, and two locks that pass on lists of {BOUND}; "
+                "the loop is blocked meanwhile, which no queue may do",
                 partial(bare, loop),
             ),
         ],
