@@ -232,6 +232,14 @@ fn a_closed_answer_before_its_time() {
         got(7, 8, &[A]),
     ];
     assert_eq!(queue(&undrained), Err(Fault::NotDrained(5, A)));
+    let anothers = [
+        put(1, 2, &[A]),
+        at(3, 9, Answer::SetAside(Side::Getting, 1)),
+        at(4, 6, Answer::Close),
+        at(5, 7, Answer::GotClosed),
+        got(8, 10, &[A]),
+    ];
+    assert_eq!(queue(&anothers), Ok(()));
     let late = [at(1, 2, Answer::Close), put(3, 4, &[A]), got(5, 6, &[A])];
     assert_eq!(queue(&late), Err(Fault::AcceptedLate(A)));
 }

@@ -143,10 +143,14 @@ pub(super) fn check(order: Order, bound: Option<usize>, calls: &[Call]) -> Resul
             }
         }
     }
-    check_closes(calls, &lives)
+    check_closes(calls, &lives, &items_aside)
 }
 
-fn check_closes(calls: &[Call], lives: &[Life<'_>]) -> Result<(), Fault> {
+fn check_closes(
+    calls: &[Call],
+    lives: &[Life<'_>],
+    items_aside: &[(u64, u64, usize)],
+) -> Result<(), Fault> {
     let closes = || calls.iter().filter(|call| call.answer == Answer::Close);
     let first_began = closes().map(|call| call.from).min().unwrap_or(u64::MAX);
     let first_ended = closes().map(|call| call.to).min().unwrap_or(u64::MAX);
@@ -167,10 +171,13 @@ fn check_closes(calls: &[Call], lives: &[Life<'_>]) -> Result<(), Fault> {
         if says_closed && call.to < first_began {
             return Err(Fault::NotClosed(call.from));
         }
+        let left = || lives.iter().filter(|life| life.got.from > call.to);
+        // What is set aside for others when the queue is closed is theirs, and nothing more will come.
         if call.answer == Answer::GotClosed
-            && let Some(left) = lives.iter().find(|life| life.got.from > call.to)
+            && let Some(first) = left().next()
+            && !at_some_moment(call, |at| left().count() <= sum(items_aside, at))
         {
-            return Err(Fault::NotDrained(call.from, left.item));
+            return Err(Fault::NotDrained(call.from, first.item));
         }
     }
     Ok(())

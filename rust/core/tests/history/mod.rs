@@ -8,7 +8,7 @@
 //! - an item that overtook another, which was *surely* to come out first;
 //! - "not now" from a pop during which there was, at each moment, *surely* enough inside; from a
 //!   push during which there was *surely* room; beside what was perhaps set aside for those who wait,
-//!   themselves included; "closed" beside an item inside, or before a close;
+//!   themselves included; "closed" beside an item inside that is set aside for nobody, or before a close;
 //! - fewer items than were asked for, before a close;
 //! - more inside than fits; a length, a look or a state that nobody could see.
 //!
