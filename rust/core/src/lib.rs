@@ -24,6 +24,8 @@ pub mod hub;
 #[cfg(not(penstock_loom))]
 pub mod lifeline;
 #[cfg(not(penstock_loom))]
+pub mod luck;
+#[cfg(not(penstock_loom))]
 pub mod park;
 #[cfg(not(penstock_loom))]
 pub mod random_id;

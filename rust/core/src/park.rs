@@ -14,10 +14,7 @@
 //! to the one that is waited for.
 //!
 //! Where no interpreter's lock keeps the other one from running meanwhile, [`Parker::look_and_park`] looks
-//! for as long as a sleep and a wake cost together, unless that was in vain lately (two threads on
-//! one processor, or a partner that is slow): who looks for that long at most never takes more than twice
-//! the processor time of the better choice (Karlin et al., "Empirical studies of competitive spinning for a
-//! shared-memory multiprocessor", 1991).
+//! for as long as a sleep and a wake cost together, unless that was in vain lately; see [`crate::luck`].
 
 use std::{
     hint, io,
@@ -26,27 +23,24 @@ use std::{
     ptr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI32, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
-use crate::{eventfd::EventFd, fork::Owner, hub::Bell};
+use crate::{
+    eventfd::EventFd,
+    fork::Owner,
+    hub::Bell,
+    luck::{Luck, PATIENCE},
+};
 
 /// The longest sleep of a thread that must see signals.
 pub const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// How often a thread looks whether it was woken before it sleeps, where processors are plenty.
 const LOOKS: u32 = 64;
-
-/// What a sleep and a wake cost together; a processor that has gone idle takes its time.
-const PATIENCE: Duration = Duration::from_micros(20);
-
-/// How many looks in vain, one after the other, end the looking, and after how many sleeps it is tried
-/// again.
-const TRIES: i32 = 8;
-const SLEEPS: i32 = 32;
 
 const AWAKE: u32 = 0;
 const PARKED: u32 = 1;
@@ -74,9 +68,7 @@ enum Bed {
 pub struct Parker {
     /// The thread moves it AWAKE → PARKED → AWAKE, wakers to WOKEN; who finds PARKED calls.
     state: AtomicU32,
-    /// Above zero: how many looks in vain are left; else how many sleeps until the next look, negative.
-    /// Used by the thread only.
-    luck: AtomicI32,
+    luck: Luck,
     bed: Bed,
     owner: Owner,
 }
@@ -113,7 +105,7 @@ impl Parker {
             };
             let parker = Arc::new(Self {
                 state: AtomicU32::new(AWAKE),
-                luck: AtomicI32::new(TRIES),
+                luck: Luck::new(),
                 bed,
                 owner: Owner::current(),
             });
@@ -141,17 +133,7 @@ impl Parker {
 
     /// As [`Parker::park`], for a thread whose waker may run at the same time.
     pub fn look_and_park(&self, deadline: Option<Instant>) -> Parked {
-        let luck = self.luck.load(Ordering::Relaxed);
-        let next = if luck <= 0 {
-            luck + 1
-        } else if self.looks_for(PATIENCE) {
-            TRIES
-        } else if luck == 1 {
-            -SLEEPS
-        } else {
-            luck - 1
-        };
-        self.luck.store(next, Ordering::Relaxed);
+        self.luck.try_with(|| self.looks_for(PATIENCE));
         self.park_after(0, deadline)
     }
 
@@ -271,34 +253,27 @@ mod tests {
     }
 
     #[test]
-    fn looking_ends_when_it_was_in_vain_and_is_tried_again() {
+    fn looking_is_tried_as_long_as_it_is_of_use() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let parker = Parker::current().unwrap();
-                let luck = || parker.luck.load(Ordering::Relaxed);
-                let ended = (0..TRIES)
-                    .rev()
-                    .map(|left| if left == 0 { -SLEEPS } else { left });
-                let tried_again = (1 - SLEEPS..=1).chain([-SLEEPS]);
-                for expected in ended.chain(tried_again) {
-                    assert_eq!(parker.look_and_park(Some(Instant::now())), Parked::Expired);
-                    assert_eq!(luck(), expected);
-                }
-            });
-        });
-    }
-
-    #[test]
-    fn looking_goes_on_where_it_is_of_use() {
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let parker = Parker::current().unwrap();
-                parker.luck.store(1, Ordering::Relaxed);
-                for _ in 0..3 {
+                let would_look = || {
+                    let mut looks = false;
+                    parker.luck.try_with(|| {
+                        looks = true;
+                        true
+                    });
+                    looks
+                };
+                for _ in 0..100 {
                     assert!(!parker.unpark());
                     assert_eq!(parker.look_and_park(None), Parked::Woken);
-                    assert_eq!(parker.luck.load(Ordering::Relaxed), TRIES);
                 }
+                assert!(would_look());
+                for _ in 0..12 {
+                    assert_eq!(parker.look_and_park(Some(Instant::now())), Parked::Expired);
+                }
+                assert!(!would_look());
             });
         });
     }

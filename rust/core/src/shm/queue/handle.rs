@@ -58,7 +58,7 @@ pub enum Shutdown {
 /// caller's part:
 ///
 /// ```text
-/// thread:  take → 0;  sleeper(Items);  loop { arm;  take → some: done;  park }      (dropping it leaves)
+/// thread:  take → 0;  look;  sleeper(Items);  loop { arm;  take → some: done;  park }      (dropping it leaves)
 /// task:    take → 0;  loop { enlist(Items, …);  take → some: leave, done;  sleep }  (leave on every way out)
 /// ```
 pub struct Queue<W: Wake + Send + Sync + 'static> {
@@ -209,6 +209,12 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// of it is handed over without a copy. [`QueueError::Full`] if the arena has no room now.
     pub fn allocate(&self, length: usize) -> Result<Born, QueueError> {
         self.here().allocate(length)
+    }
+
+    /// Looks, before a sleep, for as long as that may save one, if it did so lately; true if there is something
+    /// to do on that side. A sender that is called by the system for every item does little else.
+    pub fn look(&self, side: Side) -> bool {
+        self.here().look(side)
     }
 
     /// Looks for up to `time` whether there is something to do on that side; true if there is. For

@@ -23,6 +23,7 @@ use super::{
     waiting::{Sleeper, Waiting},
 };
 use crate::{
+    luck::{Luck, PATIENCE},
     ring::Wake,
     shm::arena::Pinned,
     sync::{Arc, AtomicU32, AtomicUsize, Mutex, Ordering, fence, lock},
@@ -44,6 +45,8 @@ pub(super) struct Local<W> {
     /// The lane to look at first, and the seat to call first.
     turn: AtomicUsize,
     calls: AtomicUsize,
+    /// Of looks for an item before a sleep.
+    luck: Luck,
     counts: Arc<Counts>,
 }
 
@@ -58,6 +61,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             waiting: OnceLock::new(),
             turn: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
+            luck: Luck::new(),
             counts: Arc::default(),
         }
     }
@@ -291,6 +295,12 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         self.giving(|_| Ok(()))?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
         Born::new(&seated, length)
+    }
+
+    /// Who waits for room does not look: it is woken when half of it is there, and puts many at once
+    /// then, while one that looks would put one by one.
+    pub(super) fn look(&self, side: Side) -> bool {
+        side == Side::Items && self.luck.try_with(|| self.spin(side, PATIENCE))
     }
 
     pub(super) fn spin(&self, side: Side, time: Duration) -> bool {

@@ -26,13 +26,15 @@ pub(super) fn run(
     let deadline = time.and_then(|time| Instant::now().checked_add(time));
     let queue = operation.queue();
     let side = operation.side();
-    if !queue.spin.is_zero() {
-        let spin = time.map_or(queue.spin, |time| time.min(queue.spin));
-        if ending::detached(py, || queue.queue.spin(side, spin))
-            && let Some(result) = operation.attempt(py)?
-        {
-            return Ok(result);
+    let looked = ending::detached(py, || {
+        if queue.spin.is_zero() {
+            return queue.queue.look(side);
         }
+        let spin = time.map_or(queue.spin, |time| time.min(queue.spin));
+        queue.queue.spin(side, spin)
+    });
+    if looked && let Some(result) = operation.attempt(py)? {
+        return Ok(result);
     }
     // Dropped on every way out: success, timeout, Ctrl-C. It passes on a wake that was not used.
     let mut sleeper = queue
