@@ -5,10 +5,12 @@
 //! Weakened by hand, and seen to fail here:
 //! - `FeedSender::publish`: the swap of `tail` Relaxed; `Feed::take`: its load Relaxed (a record of
 //!   zeroes, or of the one before);
-//! - `Feed::take`: nonsense told as corrupt though the head has moved (a copy that the sender overtook);
+//! - `Feed::take`: nonsense told as corrupt though the head has moved, or without the fence before that look
+//!   (a copy that the sender overtook);
 //! - `Feed::close`: a load and a store in place of the one swap (a record that comes after the end);
-//! - `Feed::inside`: no second look at the head; `FeedSender::write`: the tally stored Relaxed (a count of what
-//!   was not inside at any moment).
+//! - `Feed::inside`: no second look at the head; `FeedSender::let_in`: no fence (a count of what was not
+//!   inside at any moment);
+//! - `FeedSender::take_jump`: a store in place of the swap (a record that is taken twice).
 //!
 //! Not seen here: the swap of `head` without its Release half, and the sender's load of it Relaxed. Both
 //! keep a load from happening after the swap, and loom's loads never happen late.
@@ -111,6 +113,34 @@ fn what_was_accepted_comes_before_the_end() {
         let accepted = sending.join().unwrap();
         assert_eq!(seen.len(), usize::from(accepted));
         closing.join().unwrap();
+    });
+}
+
+#[test]
+fn who_jumps_and_wants_more_room_takes_the_jump_beside_takers() {
+    model(|| {
+        let feed = Feed::private(128);
+        let mut sender = FeedSender::new(feed.clone()).unwrap();
+        for number in [1, 2] {
+            send(&mut sender, number);
+            assert_eq!(take(&feed, 1), [number]);
+        }
+        send(&mut sender, 3); // behind a jump over more than half of the ring
+        let other = {
+            let feed = feed.clone();
+            thread::spawn(move || take(&feed, 1))
+        };
+        let sending = thread::spawn(move || {
+            (4..8).for_each(|number| send(&mut sender, number));
+        });
+        let mine = take(&feed, 2);
+        let mut seen = other.join().unwrap();
+        sending.join().unwrap();
+        seen.extend(mine);
+        seen.extend(take(&feed, 9));
+        seen.sort_unstable();
+        assert_eq!(seen, [3, 4, 5, 6, 7]);
+        assert_eq!(feed.is_empty(), Ok(true));
     });
 }
 

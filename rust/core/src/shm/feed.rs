@@ -13,8 +13,14 @@
 //! had not been let in. The swap's Release half keeps the copy's loads before it and pairs with that
 //! Acquire load; the Acquire load of `tail` makes the content that of the record.
 //!
-//! Who counts ([`Feed::inside`]) swaps nothing, and looks at `head` once more instead: it is to see what the sender saw
-//! before it wrote there, so the sender writes the words before the content with Release.
+//! Who counts ([`Feed::inside`]) swaps nothing, and a taker that reads nonsense has nothing to swap to: they look at `head`
+//! once more instead, and are to see what the sender saw before it wrote there. So the sender makes a Release fence when it
+//! is let in, and they an Acquire fence before that look.
+//!
+//! A sender that finds the ring empty goes back to its beginning after [`WARM`] bytes rather than through
+//! all of it: what is taken soon after it was sent stays in the processors' caches so. The rest of the ring is
+//! jumped over as at its end. Should all of it be needed before somebody has taken the record behind the jump, the
+//! sender takes the jump itself: nobody else's swap can succeed from there then, and no record is lost.
 //!
 //! Closing sets a bit beside `tail`, which the sender's swap then fails on: whatever was published
 //! before is in front of whoever sees the bit, and nothing comes after it. That is what lets takers say
@@ -59,6 +65,12 @@ const CLOSED: u64 = 1;
 
 /// Positions beyond this are nonsense: they would take centuries.
 const FARTHEST: u64 = u64::MAX / 2;
+
+/// How far a sender goes through an empty ring: a part of a second-level cache.
+#[cfg(not(penstock_loom))]
+const WARM: u64 = 128 << 10;
+#[cfg(penstock_loom)]
+const WARM: u64 = 48;
 
 /// How often the inside is looked at anew while takers are at it; any later answer is as good.
 const LOOKS: u32 = 32;
@@ -426,7 +438,11 @@ impl Feed {
                 Ok(at) => head
                     .compare_exchange(begin, *at, Ordering::AcqRel, Ordering::Acquire)
                     .err(),
-                Err(_) => Some(head.load(Ordering::Acquire)),
+                Err(_) => {
+                    // What was read is of records behind `begin` only if the sender had not been let in.
+                    fence(Ordering::Acquire);
+                    Some(head.load(Ordering::Acquire))
+                }
             };
             match (copied, seen) {
                 (Ok(_), None) => {
@@ -543,17 +559,26 @@ pub struct FeedSender {
     total: Total,
     /// The takers' index as last seen; never ahead of the truth.
     seen_head: u64,
+    /// From here on it is looked whether the ring is empty.
+    look_at: u64,
+    warm: u64,
 }
 
 impl FeedSender {
     /// The one sender of a feed: of a fresh one, or of one whose sender has died.
     pub fn new(feed: Feed) -> Result<Self, Corrupt> {
+        Self::with_warm(feed, WARM)
+    }
+
+    fn with_warm(feed: Feed, warm: u64) -> Result<Self, Corrupt> {
         let (seen_head, tail) = feed.settled_ends()?;
         let tally = Tally::of(feed.head().sent.load(Ordering::Relaxed));
         let sent = Total {
             items: tally.items,
             weight: u64::from(tally.grains) * GRAIN,
         };
+        fence(Ordering::Release); // as for `let_in`
+        let lap = tail & !(feed.capacity - 1);
         Ok(Self {
             feed,
             tail,
@@ -561,6 +586,8 @@ impl FeedSender {
             written: tail,
             total: sent,
             seen_head,
+            look_at: lap + warm,
+            warm,
         })
     }
 
@@ -568,12 +595,29 @@ impl FeedSender {
     pub fn place(&mut self, length: usize) -> Result<(u64, u64), Unsent> {
         let span = Feed::span(length);
         let rest = self.feed.rest(self.written);
-        let skip = if span > rest { rest } else { 0 };
+        let skip = if span > rest || self.is_empty_and_far()? {
+            rest
+        } else {
+            0
+        };
         if length > self.feed.longest() || !self.has_room(skip + span)? {
             return Err(Unsent::NoRoom);
         }
         let begin = self.written + skip;
         Ok((begin, begin + span))
+    }
+
+    /// Whether all was taken, and enough of the ring used to go back to its beginning. Once it is true it stays so
+    /// until something is written.
+    fn is_empty_and_far(&mut self) -> Result<bool, Corrupt> {
+        if self.written < self.look_at {
+            return Ok(false);
+        }
+        if self.written == self.tail && self.take_head()? == self.tail {
+            return Ok(true);
+        }
+        self.look_at = self.written + self.warm / 4;
+        Ok(false)
     }
 
     /// The end of what is written.
@@ -599,10 +643,11 @@ impl FeedSender {
         let (begin, end) = self.place(length)?;
         if begin != self.written {
             self.mark(self.written, SKIP, 0);
+            self.look_at = begin + self.warm;
         }
         self.mark(begin, kind, length);
         let words = &self.feed.words(begin + 8)[..(end - begin) as usize / 8 - 1];
-        words[0].store(self.total.tally().word(), Ordering::Release);
+        words[0].store(self.total.tally().word(), Ordering::Relaxed);
         let (heads, rest) = words[1..].split_at(head.len());
         for (word, value) in heads.iter().zip(head) {
             word.store(*value, Ordering::Relaxed);
@@ -671,19 +716,55 @@ impl FeedSender {
 
     fn mark(&self, position: u64, kind: u16, length: usize) {
         let word = MARK << 48 | u64::from(kind) << 32 | length as u64;
-        self.feed.word(position).store(word, Ordering::Release);
+        self.feed.word(position).store(word, Ordering::Relaxed);
     }
 
     fn has_room(&mut self, wanted: u64) -> Result<bool, Corrupt> {
-        if self.written - self.seen_head + wanted <= self.feed.capacity {
+        let capacity = self.feed.capacity;
+        if self.written - self.seen_head + wanted <= capacity {
             return Ok(true);
         }
+        let head = self.take_head()?;
+        if self.written - head + wanted <= capacity {
+            return Ok(true);
+        }
+        self.take_jump()?;
+        Ok(self.written - self.seen_head + wanted <= capacity)
+    }
+
+    /// Where the takers are.
+    fn take_head(&mut self) -> Result<u64, Corrupt> {
         let head = self.feed.taken_bytes();
         if head < self.seen_head || head > self.tail {
             return Err(Corrupt);
         }
-        self.seen_head = head;
-        Ok(self.written - head + wanted <= self.feed.capacity)
+        self.let_in(head);
+        Ok(head)
+    }
+
+    /// Whoever sees what is written from now on, and looks at the head after that, sees that it was here.
+    fn let_in(&mut self, head: u64) {
+        if head != self.seen_head {
+            self.seen_head = head;
+            fence(Ordering::Release);
+        }
+    }
+
+    /// Goes in a taker's place over what was jumped, if that is what is next.
+    fn take_jump(&mut self) -> Result<(), Corrupt> {
+        let from = self.seen_head;
+        let to = from + self.feed.rest(from);
+        if to >= self.tail || !matches!(self.feed.prefix_at(from), Ok((SKIP, _))) {
+            return Ok(());
+        }
+        let swap = &self.feed.head().head;
+        match swap.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => self.let_in(to),
+            Err(_) => {
+                self.take_head()?;
+            }
+        }
+        Ok(())
     }
 
     /// The feed, as its takers see it.
@@ -715,6 +796,34 @@ mod tests {
         assert_eq!(next.send(b"after"), Err(Unsent::Closed));
     }
 
+    #[test]
+    fn an_empty_ring_is_used_from_its_beginning_and_a_full_one_as_a_whole() {
+        let feed = Feed::private(4096);
+        let mut sender = FeedSender::with_warm(feed.clone(), 512).unwrap();
+        let mut records = Records::default();
+        let mut take = |count| {
+            feed.take(count, usize::MAX, &mut records, &mut Plain)
+                .unwrap()
+        };
+        for _ in 0..200 {
+            let end = sender.send(&[7; 48]).unwrap();
+            assert!(end & 4095 <= 512 + 64, "{end} is beyond what is warm");
+            assert_eq!(take(9), 1);
+        }
+        // One that is jumped to, and not taken: all of the ring can be filled nevertheless.
+        while sender.send(&[7; 48]).unwrap() & 4095 != 64 {
+            assert_eq!(take(9), 1);
+        }
+        let mut count = 1;
+        while sender.send(&[7; 48]).is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, 4096 / 64);
+        assert_eq!(feed.inside().unwrap().items, count);
+        assert_eq!(take(usize::MAX) as u64, count);
+        assert_eq!(feed.is_empty(), Ok(true));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             failure_persistence: None, cases: 10_000, ..ProptestConfig::default()
@@ -728,7 +837,7 @@ mod tests {
             ),
         ) {
             let feed = Feed::private(256);
-            let mut sender = FeedSender::new(feed.clone()).unwrap();
+            let mut sender = FeedSender::with_warm(feed.clone(), 128).unwrap();
             let mut records = Records::default();
             // Round the ring, so that records lie across its end.
             for record in &sent {

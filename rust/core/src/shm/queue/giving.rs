@@ -317,12 +317,13 @@ impl Giving {
         if self.backed == plan.lane_bytes {
             return Ok(());
         }
-        let offset = begin as usize & (plan.lane_bytes - 1);
-        let wraps = begin != self.sender.written();
-        let needed = if wraps {
-            plan.lane_bytes
+        let offset = |position: u64| position as usize & (plan.lane_bytes - 1);
+        let end = offset(begin) + (end - begin) as usize;
+        let written = self.sender.written();
+        let needed = if begin == written {
+            end
         } else {
-            offset + (end - begin) as usize
+            end.max(offset(written) + size_of::<u64>())
         };
         while self.backed < needed {
             let more = self.backed.clamp(LEAST_PAGES, MOST_PAGES);
