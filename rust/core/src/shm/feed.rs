@@ -63,7 +63,7 @@ const SKIP: u16 = u16::MAX;
 /// Positions are multiples of eight, so the lowest bit of `tail` is free.
 const CLOSED: u64 = 1;
 
-/// Positions beyond this are nonsense: they would take centuries.
+/// Positions beyond this are nonsense: 2⁵⁶ bytes sent, at the least, jumps over the ring's end and all.
 const FARTHEST: u64 = u64::MAX / 2;
 
 /// How far a sender goes through an empty ring: a part of a second-level cache.
@@ -567,7 +567,9 @@ pub struct FeedSender {
 impl FeedSender {
     /// The one sender of a feed: of a fresh one, or of one whose sender has died.
     pub fn new(feed: Feed) -> Result<Self, Corrupt> {
-        Self::with_warm(feed, WARM)
+        // A jump may cost the whole ring's positions, so in a large one they are rarer.
+        let warm = WARM.max(feed.capacity >> 7);
+        Self::with_warm(feed, warm)
     }
 
     fn with_warm(feed: Feed, warm: u64) -> Result<Self, Corrupt> {

@@ -3,7 +3,7 @@
 //! Large payloads are placed in slabs before the lock is taken, by one copy, or none if they were born
 //! there. A record names them, and the arena's own bit stays on each until the lane's head has passed it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use super::{
     bounds::Allowance,
@@ -186,8 +186,8 @@ pub(super) struct Giving {
     sender: FeedSender,
     /// The takers know that there is something in this lane.
     is_shown: bool,
-    /// Bytes of the lane with memory behind them, from its beginning on.
-    backed: usize,
+    /// Bytes of the lane with memory behind them.
+    backed: Range<usize>,
     allowance: Allowance,
     under_way: VecDeque<(u64, Vec<Arc<OwnedSlab>>)>,
     words: Vec<u64>,
@@ -196,11 +196,14 @@ pub(super) struct Giving {
 impl Giving {
     pub(super) fn new(seated: Arc<Seated>) -> Result<Self, QueueError> {
         let sender = FeedSender::new(seated.shared().feeds[seated.seat()].clone())?;
+        // One that sat here before may have gone far: what lies before that is not needed for now.
+        let begin = sender.written() as usize & (seated.shared().plan.lane_bytes - 1);
+        let begin = begin & !(LEAST_PAGES - 1);
         Ok(Self {
             seated,
             sender,
             is_shown: false,
-            backed: 0,
+            backed: begin..begin,
             allowance: Allowance::default(),
             under_way: VecDeque::new(),
             words: Vec::new(),
@@ -311,30 +314,38 @@ impl Giving {
         unsafe { self.sender.write(kind, weight, &self.words, stream) }.map_err(unsent)
     }
 
-    /// Makes sure of the memory behind a record, and behind the mark that lies where it would not fit.
+    /// Makes sure of the memory behind a record, and behind the mark of a jump: the last one's place, for which
+    /// a word behind each record is kept.
     fn back(&mut self, begin: u64, end: u64) -> Result<(), QueueError> {
-        let plan = &self.seated.shared().plan;
-        if self.backed == plan.lane_bytes {
+        let lane_bytes = self.seated.shared().plan.lane_bytes;
+        if self.backed == (0..lane_bytes) {
             return Ok(());
         }
-        let offset = |position: u64| position as usize & (plan.lane_bytes - 1);
-        let end = offset(begin) + (end - begin) as usize;
-        let written = self.sender.written();
-        let needed = if begin == written {
-            end
-        } else {
-            end.max(offset(written) + size_of::<u64>())
+        let lane = self.seated.shared().plan.lanes + self.seated.seat() * lane_bytes;
+        let populate = |at: usize, length| {
+            let segment = &self.seated.shared().segment;
+            segment
+                .populate(lane + at, length)
+                .map_err(QueueError::Memory)
         };
-        while self.backed < needed {
-            let more = self.backed.clamp(LEAST_PAGES, MOST_PAGES);
-            let more = more.min(plan.lane_bytes - self.backed);
-            let start = plan.lanes + self.seated.seat() * plan.lane_bytes + self.backed;
-            self.seated
-                .shared()
-                .segment
-                .populate(start, more)
-                .map_err(QueueError::Memory)?;
-            self.backed += more;
+        let at = |position: u64| position as usize & (lane_bytes - 1);
+        let mark = at(self.sender.written());
+        if begin != self.sender.written() && !self.backed.contains(&mark) {
+            // Another's last record lay before it, and its pages may have been given back.
+            let start = mark & !(LEAST_PAGES - 1);
+            populate(start, LEAST_PAGES.min(lane_bytes - start))?;
+        }
+        let from = at(begin);
+        let to = from + (end - begin) as usize + size_of::<u64>();
+        let to = to.min(lane_bytes);
+        if from < self.backed.start {
+            self.backed = 0..0; // what is behind it is found there when it is come to
+        }
+        while self.backed.end < to {
+            let more = self.backed.len().clamp(LEAST_PAGES, MOST_PAGES);
+            let more = more.min(lane_bytes - self.backed.end);
+            populate(self.backed.end, more)?;
+            self.backed.end += more;
         }
         Ok(())
     }

@@ -44,8 +44,8 @@ pub(crate) use shortcuts::install as install_shortcuts;
 /// it. `max_items` bounds their number. Both may be exceeded by one item for each process that puts at
 /// the same moment. `arena_bytes` is how much of arrays and other large buffers each process may have
 /// out, those included that somebody still looks at; twice `max_bytes` by default. Memory is taken as
-/// it is used. `spin` is how many seconds getters and putters look before they sleep: it costs a
-/// processor and saves a wake, on machines with processors to spare. `name` stands in errors, and is what
+/// it is used. `spin` is how many seconds getters and putters look before they sleep, rather than 20 µs where
+/// that was of use lately: it costs a processor and saves a wake, on machines with processors to spare. `name` stands in errors, and is what
 /// `SharedQueue.attach(name)` joins by.
 ///
 /// With `ack=True` items are taken by `lease`: they stay the queue's until they are acknowledged, and go
