@@ -237,7 +237,8 @@ target/stamps/crash: Cargo.toml Cargo.lock $(RUST_SOURCES)
 	$(call say,processes killed and stopped at every shared store)
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	RUSTFLAGS='--cfg penstock_failpoints' CARGO_TARGET_DIR=target/failpoints \
-		cargo test --locked --release -p penstock-core --test crash
+		cargo test --locked --release -p penstock-core \
+		$$(cd rust/core/tests && for m in crash_*.rs; do printf ' --test %s' "$${m%.rs}"; done)
 	@mkdir -p $(@D)
 	@touch $@
 

@@ -2,11 +2,9 @@
 #![cfg(not(any(penstock_loom, penstock_shuttle)))]
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Mutex,
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -14,41 +12,16 @@ use std::{
 
 use penstock_core::{
     park::Parked,
-    ring::{Wake, Woken},
-    shm::queue::{Batch, Item, Queue, QueueError, Settings, Side},
+    shm::queue::{Batch, Queue, QueueError, Settings, Side},
 };
 
-/// A ceiling against hangs, nothing else.
-const LONG: Duration = Duration::from_secs(60);
+mod forked;
+mod participants;
 
-struct Nobody;
-
-impl Wake for Nobody {
-    fn wake(&self) -> Woken {
-        Woken::Gone
-    }
-}
-
-type TestQueue = Arc<Queue<Nobody>>;
-
-fn item(bytes: &[u8]) -> Item<'_> {
-    Item {
-        code: 7,
-        stream: bytes.into(),
-        buffers: &[],
-    }
-}
-
-fn small() -> TestQueue {
-    Queue::create(Settings::new(1 << 20)).unwrap()
-}
-
-fn another(queue: &TestQueue) -> TestQueue {
-    Queue::attach(queue.fd().try_clone_to_owned().unwrap()).unwrap()
-}
+use forked::{Child, Ledger};
+use participants::{LONG, Task, TestQueue, another, put_waiting, sleep_until, small};
 
 fn put(queue: &TestQueue, number: u64) {
-    let deadline = Instant::now() + LONG;
     // Every seventh has a slab of its own.
     let length = if number % 7 == 6 { 20_000 } else { 8 };
     let content: Vec<u8> = number
@@ -57,111 +30,27 @@ fn put(queue: &TestQueue, number: u64) {
         .cycle()
         .take(length)
         .collect();
-    let mut sleeper = queue.sleeper(Side::Room).unwrap();
-    loop {
-        match queue.send(&item(&content)) {
-            Err(QueueError::Full) => {}
-            answer => return answer.unwrap(),
-        }
-        sleeper.arm();
-        match queue.send(&item(&content)) {
-            Err(QueueError::Full) => {}
-            answer => return answer.unwrap(),
-        }
-        let parked = sleeper.park(Some(deadline));
-        assert_ne!(parked, Parked::Expired, "no room: {:?}", queue.statistics());
-    }
+    put_waiting(queue, &content).unwrap();
+}
+
+fn number_of(content: &[u8]) -> u64 {
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    let first = number(content);
+    assert!(content.chunks_exact(8).all(|word| number(word) == first));
+    first
 }
 
 fn take(queue: &TestQueue) -> Option<u64> {
-    let mut batch = Batch::new();
-    queue.take(1, usize::MAX, &mut batch).unwrap();
-    let taken = batch.pop()?;
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes[..8].try_into().unwrap());
-    let Some(stream) = &taken.stream else {
-        return Some(number(taken.inline));
-    };
-    let (at, length) = stream.content();
-    // SAFETY: pinned.
-    let content = unsafe { std::slice::from_raw_parts(at.as_ptr(), length) };
-    let first = number(content);
-    assert!(content.chunks_exact(8).all(|word| number(word) == first));
-    Some(first)
+    let taken = participants::take(queue, 1).unwrap();
+    taken.first().map(|content| number_of(content))
 }
 
 fn get(queue: &TestQueue) -> u64 {
-    let deadline = Instant::now() + LONG;
-    if let Some(number) = take(queue) {
-        return number;
-    }
-    let mut sleeper = queue.sleeper(Side::Items).unwrap();
-    loop {
-        sleeper.arm();
-        if let Some(number) = take(queue) {
-            return number;
-        }
-        assert_ne!(sleeper.park(Some(deadline)), Parked::Expired, "no item");
-    }
+    number_of(&participants::get(queue, 1).unwrap()[0])
 }
 
-struct Child(i32);
-
-impl Child {
-    fn run(script: impl FnOnce()) -> Self {
-        // SAFETY: the child runs the script and ends.
-        let pid = unsafe { libc::fork() };
-        assert!(pid >= 0);
-        if pid == 0 {
-            let outcome = catch_unwind(AssertUnwindSafe(script));
-            // SAFETY: as above.
-            unsafe { libc::_exit(i32::from(outcome.is_err())) };
-        }
-        Self(pid)
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: the child is ours and not reaped yet.
-        assert_eq!(unsafe { libc::kill(self.0, signal) }, 0);
-    }
-
-    fn wait(&self, flags: i32) -> i32 {
-        let mut status = 0;
-        // SAFETY: as above.
-        let waited = unsafe { libc::waitpid(self.0, &raw mut status, flags) };
-        assert_eq!(waited, self.0);
-        status
-    }
-
-    fn end(self) {
-        let status = self.wait(0);
-        assert!(
-            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-            "{status:x}"
-        );
-    }
-
-    fn kill(self) {
-        self.signal(libc::SIGKILL);
-        self.wait(0);
-    }
-}
-
-/// Waits for what figures say, as somebody who sleeps on the queue now and then.
 fn wait_until(queue: &TestQueue, what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + LONG;
-    let mut sleeper = queue.sleeper(Side::Room).unwrap();
-    loop {
-        sleeper.arm();
-        if is_so() {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{what}: {:?}",
-            queue.statistics()
-        );
-        sleeper.park(Some(Instant::now() + Duration::from_millis(1)));
-    }
+    sleep_until(queue, Side::Room, what, is_so);
 }
 
 fn getters(queue: &TestQueue) -> usize {
@@ -199,7 +88,7 @@ fn one_that_is_stopped_asleep_holds_an_item_up_for_a_while_only() {
     });
     wait_until(&queue, "nor that one", || getters(&queue) == 2);
     stopped.signal(libc::SIGSTOP);
-    stopped.wait(libc::WUNTRACED);
+    stopped.wait_until_stopped();
     // One of two wakes may go to the one that is stopped.
     put(&queue, 1);
     living.end();
@@ -301,8 +190,8 @@ fn a_fork_while_other_threads_are_at_it_leaves_the_child_free() {
 #[test]
 fn who_knows_the_name_comes_in_by_any_that_lives() {
     let name = format!("penstock-test-{}", std::process::id());
-    let find = || Queue::<Nobody>::find(&name, LONG);
-    let create = || Queue::<Nobody>::create_named(Settings::new(1 << 20), &name);
+    let find = || Queue::<Task>::find(&name, LONG);
+    let create = || Queue::<Task>::create_named(Settings::new(1 << 20), &name);
     assert!(matches!(find(), Err(QueueError::Door(_))), "nobody has it");
     let queue = create().unwrap();
     assert_eq!(queue.name(), Some(&*name));
@@ -324,40 +213,8 @@ fn who_knows_the_name_comes_in_by_any_that_lives() {
         Err(error) => panic!("{error}"),
     }
     for name in ["", "a/b", &"x".repeat(65)] {
-        let answer = Queue::<Nobody>::create_named(Settings::new(1 << 20), name);
+        let answer = Queue::<Task>::create_named(Settings::new(1 << 20), name);
         assert!(matches!(answer, Err(QueueError::Door(_))), "{name}");
-    }
-}
-
-/// Counts in memory that parent and children share.
-struct Ledger(*const AtomicU64);
-
-// SAFETY: atomics in a mapping that lives as long as the value.
-unsafe impl Sync for Ledger {}
-
-impl Ledger {
-    const WORDS: usize = 512;
-
-    fn new() -> Self {
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let at = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                Self::WORDS * 8,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert_ne!(at, libc::MAP_FAILED);
-        Self(at.cast())
-    }
-
-    fn word(&self, index: usize) -> &AtomicU64 {
-        assert!(index < Self::WORDS);
-        // SAFETY: inside the mapping.
-        unsafe { &*self.0.add(index) }
     }
 }
 
