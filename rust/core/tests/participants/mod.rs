@@ -63,6 +63,14 @@ pub(crate) fn small() -> TestQueue {
     Queue::create(Settings::new(1 << 20)).unwrap()
 }
 
+pub(crate) fn bounded(items: u32) -> TestQueue {
+    let settings = Settings {
+        max_items: Some(items),
+        ..Settings::new(1 << 20)
+    };
+    Queue::create(settings).unwrap()
+}
+
 pub(crate) fn put(queue: &TestQueue, bytes: &[u8]) {
     queue.send(&item(bytes)).unwrap();
 }
@@ -174,4 +182,8 @@ pub(crate) fn sleep_until(
         );
         sleeper.park(Some(Instant::now() + Duration::from_millis(1)));
     }
+}
+
+pub(crate) fn is_full(answer: Result<(), QueueError>) -> bool {
+    matches!(answer, Err(QueueError::Full))
 }
