@@ -36,6 +36,18 @@ pub(crate) fn hit() {
     }
 }
 
+/// What sets the word by one operand and answers what was there before.
+macro_rules! changed_by {
+    ($value:ty: $($name:ident),*) => {
+        $(
+            pub fn $name(&self, value: $value, order: Ordering) -> $value {
+                hit();
+                self.0.$name(value, order)
+            }
+        )*
+    };
+}
+
 macro_rules! atomic {
     ($name:ident, $std:ty, $value:ty) => {
         /// As the standard library's, with a place before whatever changes it.
@@ -62,11 +74,6 @@ macro_rules! atomic {
                 self.0.store(value, order);
             }
 
-            pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.swap(value, order)
-            }
-
             pub fn compare_exchange(
                 &self,
                 current: $value,
@@ -88,35 +95,7 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_add(value, order)
-            }
-
-            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_sub(value, order)
-            }
-
-            pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_or(value, order)
-            }
-
-            pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_and(value, order)
-            }
-
-            pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_max(value, order)
-            }
-
-            pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
-                hit();
-                self.0.fetch_min(value, order)
-            }
+            changed_by!($value: swap, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max, fetch_min);
         }
     };
 }
