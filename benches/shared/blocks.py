@@ -11,8 +11,9 @@ from typing import Any
 
 from benches.case import Case, Target, rate
 from benches.shared import peers
-from benches.shared.peers import BATCH, BOUND, MAX_BYTES, Get, Put, Way
+from benches.shared.peers import BATCH, BOUND, Get, Put, Way
 from benches.shared.streaming import Items, giving_lists, lists, streaming
+from benches.shared.ways import MEBIBYTES, MULTIPROCESSING_QUEUE, PENSTOCK_BATCHES, PYZMQ_LISTS
 from benches.units import ITEMS
 
 SIZE = 1024
@@ -53,7 +54,6 @@ def iceoryx_get(name: str) -> Iterator[Get]:
         yield get
 
 
-MEBIBYTES = f"{MAX_BYTES >> 20} MiB"
 UNCHANGED: dict[str, Callable[[Any], Any]] = {"dumps": peers.as_it_is, "loads": bytes}
 
 ONE_BY_ONE = (
@@ -80,13 +80,7 @@ ONE_BY_ONE = (
         peers.pipe_put_bytes,
         peers.pipe_get_bytes,
     ),
-    Way(
-        "multiprocessing.Queue",
-        f"`put` and `get`, maxsize {BOUND}",
-        peers.multiprocessing_queue,
-        peers.queue_put,
-        peers.queue_get,
-    ),
+    MULTIPROCESSING_QUEUE,
     Way(
         "faster-fifo",
         f"`put` and `get` without pickle, {MEBIBYTES}",
@@ -107,22 +101,8 @@ ONE_BY_ONE = (
 )
 
 BATCHES = (
-    Way(
-        "penstock.SharedQueue",
-        f"`put_many` of {BATCH} and `get_many({BATCH})`, max_bytes {MEBIBYTES}, its default",
-        peers.penstock_queue,
-        peers.penstock_put_many,
-        peers.penstock_get_many,
-        "penstock",
-    ),
-    Way(
-        "pyzmq",
-        f"PUSH and PULL over ipc, lists of {BATCH} in one message by hand, pickle protocol 5",
-        peers.ipc_address,
-        peers.zmq_put,
-        peers.zmq_get,
-        "pyzmq",
-    ),
+    PENSTOCK_BATCHES,
+    PYZMQ_LISTS,
     Way(
         "faster-fifo",
         f"`put_many` of {BATCH} and `get_many` of up to {BATCH} without pickle, {MEBIBYTES}",

@@ -8,8 +8,9 @@ from typing import Any
 
 from benches.case import Case, Target, rate
 from benches.shared import peers
-from benches.shared.peers import BATCH, BOUND, MAX_BYTES, Way
+from benches.shared.peers import BATCH, BOUND, Way
 from benches.shared.streaming import Items, giving_iterable, giving_lists, lists, streaming
+from benches.shared.ways import MEBIBYTES, MULTIPROCESSING_QUEUE, PENSTOCK_BATCHES, PYZMQ_LISTS
 from benches.units import ITEMS
 
 
@@ -18,8 +19,6 @@ def reading(number: int) -> dict[str, Any]:
 
 
 READINGS = Items(reading, itemgetter("id"))
-
-MEBIBYTES = f"{MAX_BYTES >> 20} MiB"
 
 ONE_BY_ONE = (
     Way(
@@ -39,13 +38,7 @@ ONE_BY_ONE = (
         peers.zmq_get,
         "pyzmq",
     ),
-    Way(
-        "multiprocessing.Queue",
-        f"`put` and `get`, maxsize {BOUND}",
-        peers.multiprocessing_queue,
-        peers.queue_put,
-        peers.queue_get,
-    ),
+    MULTIPROCESSING_QUEUE,
     Way(
         "multiprocessing.SimpleQueue",
         "`put` and `get`, bounded by its pipe of 64 KiB",
@@ -64,14 +57,7 @@ ONE_BY_ONE = (
 )
 
 BATCHES = (
-    Way(
-        "penstock.SharedQueue",
-        f"`put_many` of {BATCH} and `get_many({BATCH})`, max_bytes {MEBIBYTES}, its default",
-        peers.penstock_queue,
-        peers.penstock_put_many,
-        peers.penstock_get_many,
-        "penstock",
-    ),
+    PENSTOCK_BATCHES,
     Way(
         "faster-fifo",
         f"`put_many` of {BATCH} and `get_many` of up to {BATCH}, {MEBIBYTES}",
@@ -80,14 +66,7 @@ BATCHES = (
         peers.faster_fifo_get_many,
         "faster-fifo",
     ),
-    Way(
-        "pyzmq",
-        f"PUSH and PULL over ipc, lists of {BATCH} in one message by hand, pickle protocol 5",
-        peers.ipc_address,
-        peers.zmq_put,
-        peers.zmq_get,
-        "pyzmq",
-    ),
+    PYZMQ_LISTS,
     Way(
         "multiprocessing.SimpleQueue",
         f"`put` and `get` of lists of {BATCH} by hand",

@@ -38,6 +38,17 @@ class Way:
     package: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An end that is one method of what was made; it pickles, so it can go there too."""
+
+    name: str
+
+    @contextmanager
+    def __call__(self, queue: Any) -> Iterator[Callable[..., Any]]:
+        yield getattr(queue, self.name)
+
+
 # --- penstock -------------------------------------------------------------------------------
 
 
@@ -49,19 +60,9 @@ def penstock_queue(**settings: Any) -> Iterator[Any]:
         yield queue
 
 
-@contextmanager
-def penstock_put(queue: Any) -> Iterator[Put]:
-    yield queue.put
-
-
-@contextmanager
-def penstock_get(queue: Any) -> Iterator[Get]:
-    yield queue.get
-
-
-@contextmanager
-def penstock_put_many(queue: Any) -> Iterator[Put]:
-    yield queue.put_many
+penstock_put = Method("put")
+penstock_get = Method("get")
+penstock_put_many = Method("put_many")
 
 
 @contextmanager
@@ -70,14 +71,8 @@ def penstock_get_many(queue: Any) -> Iterator[Get]:
     yield lambda: get_many(BATCH)
 
 
-@contextmanager
-def penstock_put_bytes(queue: Any) -> Iterator[Put]:
-    yield queue.put_bytes
-
-
-@contextmanager
-def penstock_get_bytes(queue: Any) -> Iterator[Get]:
-    yield queue.get_bytes
+penstock_put_bytes = Method("put_bytes")
+penstock_get_bytes = Method("get_bytes")
 
 
 # --- the standard library -------------------------------------------------------------------
@@ -98,14 +93,8 @@ def simple_queue() -> Iterator[Any]:
     queue.close()
 
 
-@contextmanager
-def queue_put(queue: Any) -> Iterator[Put]:
-    yield queue.put
-
-
-@contextmanager
-def queue_get(queue: Any) -> Iterator[Get]:
-    yield queue.get
+queue_put = Method("put")
+queue_get = Method("get")
 
 
 @contextmanager
@@ -140,9 +129,7 @@ def faster_fifo_queue(max_bytes: int = MAX_BYTES, **codec: Any) -> Iterator[Any]
     yield faster_fifo.Queue(max_bytes, **codec)
 
 
-@contextmanager
-def faster_fifo_put_many(queue: Any) -> Iterator[Put]:
-    yield queue.put_many
+faster_fifo_put_many = Method("put_many")
 
 
 @contextmanager
