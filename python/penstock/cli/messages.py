@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from penstock.errors import PenstockError
 from penstock.messages.inspection import Inspected, inspected
 from penstock.messages.letters import DeadLetter
 from penstock.messages.statistics import MessageStatistics
+
+from .actions import add_action, add_page, indented, one_line, run_action
 
 _COLUMNS = ("ready", "delayed", "in flight", "behind", "dead", "oldest")
 
@@ -23,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("name", metavar="NAME", nargs="?", help="one queue; all of them by default")
     dead = _action(actions, "dead", "messages that were given up, with the reason", _dead)
     dead.add_argument("name", metavar="NAME", help="the queue")
-    dead.add_argument("--limit", type=_positive, default=100, help="at most so many (100)")
-    dead.add_argument("--after", help="go on behind the page that named this")
+    add_page(dead)
     dead.add_argument("--traceback", action="store_true", help="with the last attempt's traceback")
     redrive = _action(actions, "redrive", "put dead letters back into their queue", _redrive)
     redrive.add_argument("name", metavar="NAME", help="the queue")
@@ -33,33 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    run: Callable[[argparse.Namespace], int] = arguments.act
-    try:
-        return run(arguments)
-    except PenstockError as error:
-        hint = f"\n  hint: {error.hint}" if error.hint else ""
-        print(f"penstock messages: {error}{hint}", file=sys.stderr)
-        return 2
+    return run_action("messages", arguments)
 
 
 def _action(
     actions: Any, name: str, purpose: str, act: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=purpose, description=purpose, allow_abbrev=False
-    )
-    parser.add_argument("url", metavar="URL", help="as MessageQueue takes it: sqlite:///jobs.db")
+    url = "as MessageQueue takes it: sqlite:///jobs.db"
+    parser = add_action(actions, name, purpose, act, url=url)
     if name != "redrive":
         parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(act=act)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError("give 1 to 10000")
-    return value
 
 
 def _stats(arguments: argparse.Namespace) -> int:
@@ -90,17 +74,12 @@ def _dead(arguments: argparse.Namespace) -> int:
     for each in page.items:
         died = datetime.fromtimestamp(each.died_at).astimezone().isoformat(timespec="seconds")
         key = "" if each.key is None else f"  key {each.key}"
-        print(f"{each.id}  {died}  attempt {each.attempts}{key}  {_line(each.reason)}")
+        print(f"{each.id}  {died}  attempt {each.attempts}{key}  {one_line(each.reason)}")
         if arguments.traceback and each.traceback:
-            print("".join(f"    {line}\n" for line in each.traceback.splitlines()), end="")
+            print(indented(each.traceback, 4), end="")
     if page.next is not None:
         print(f"more: --after {page.next}", file=sys.stderr)
     return 0
-
-
-def _line(text: str, most: int = 120) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _as_dict(each: DeadLetter) -> dict[str, object]:

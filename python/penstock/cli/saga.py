@@ -7,14 +7,17 @@ import getpass
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import partial
 
-from penstock.errors import Misuse, PenstockError
+from penstock.errors import Misuse
 from penstock.saga.inspection import SagaRecord, SagaStep, inspected, record, step_of
 from penstock.saga.outcome import SagaState
 from penstock.saga.store import Found, SagaEngine
+
+from .actions import add_action, add_page, indented, one_line, run_action
+
+_action = partial(add_action, url="as SagaStore takes it: sqlite:///trips.db")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = _action(actions, "list", "sagas, the oldest first, and how many there are", _list)
     listed.add_argument("--saga", metavar="NAME", help="those of one name")
     listed.add_argument("--state", choices=[each.value for each in SagaState], help="in one state")
-    listed.add_argument("--limit", type=_positive, default=100, help="at most so many (100)")
-    listed.add_argument("--after", help="go on behind the page that named this")
+    add_page(listed)
     listed.add_argument("--json", action="store_true", help="print JSON")
     show = _action(actions, "show", "one saga and every attempt of its steps", _show)
     show.add_argument("name", metavar="SAGA", help="the saga's name")
@@ -38,31 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    run: Callable[[argparse.Namespace], int] = arguments.act
-    try:
-        return run(arguments)
-    except PenstockError as error:
-        hint = f"\n  hint: {error.hint}" if error.hint else ""
-        print(f"penstock saga: {error}{hint}", file=sys.stderr)
-        return 2
-
-
-def _action(
-    actions: Any, name: str, purpose: str, act: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=purpose, description=purpose, allow_abbrev=False
-    )
-    parser.add_argument("url", metavar="URL", help="as SagaStore takes it: sqlite:///trips.db")
-    parser.set_defaults(act=act)
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError("give 1 to 10000")
-    return value
+    return run_action("saga", arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -84,7 +62,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print(json.dumps({"counts": counts, "items": items, "next": more}, indent=2))
         return 0
     for each in found:
-        error = "" if each.error is None else f"  {_line(each.error)}"
+        error = "" if each.error is None else f"  {one_line(each.error)}"
         print(f"{_moment(each.started_at)}  {each.state:<12}  {each.name}  {each.key}{error}")
     total: Counter[str] = Counter()
     for name, state, n in counted:
@@ -111,13 +89,13 @@ def _show(arguments: argparse.Namespace) -> int:
     print(f"  started {_moment(saga.started_at)}, last moved {_moment(saga.changed_at)}")
     print(f"  begun or taken over {saga.fence} times", end="")
     print(f", {saga.crashes} crashes in a row" if saga.crashes else "")
-    print(f"  context {_line(saga.context.decode(errors='backslashreplace'))}")
+    print(f"  context {one_line(saga.context.decode(errors='backslashreplace'))}")
     if saga.error is not None:
         print(f"  error   {saga.error if saga.step is None else f'{saga.step}: {saga.error}'}")
     for each in lines:
         print(f"  {_moment(each.at)}  {_told(each)}")
         if arguments.traceback and each.traceback:
-            print("".join(f"      {line}\n" for line in each.traceback.splitlines()), end="")
+            print(indented(each.traceback, 6), end="")
     return 0
 
 
@@ -143,9 +121,9 @@ def _told(each: SagaStep) -> str:
         return f"{each.state}{who}{f': {each.error}' if each.error else ''}"
     name = each.step if each.phase == "do" else f"undo {each.step}"
     took = f"{each.seconds * 1e3:.1f} ms"
-    rest = f"  {_line(each.error)}" if each.error else ""
+    rest = f"  {one_line(each.error)}" if each.error else ""
     if each.result is not None:
-        rest = f"  {_line(each.result.decode(errors='backslashreplace'))}"
+        rest = f"  {one_line(each.result.decode(errors='backslashreplace'))}"
     return f"{name}  attempt {each.attempt}  fence {each.fence}  {each.state}  {took}{rest}"
 
 
@@ -181,11 +159,6 @@ def _parked(engine: SagaEngine, name: str) -> list[int]:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
-
-
-def _line(text: str, most: int = 120) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _as_dict(saga: SagaRecord) -> dict[str, object]:
