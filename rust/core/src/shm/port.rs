@@ -10,7 +10,7 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -24,6 +24,11 @@ use super::{
     task::{TASKS, TaskSlot},
 };
 use crate::sync::{Arc, Mutex, lock};
+
+mod bell;
+
+use bell::Bell;
+pub use bell::Waited;
 
 /// Bytes of each lane.
 const LANE: usize = 128 << 10;
@@ -84,19 +89,6 @@ pub struct Arrival {
     pub slabs: Vec<Pinned>,
 }
 
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waited {
-    /// Look again.
-    Ready,
-    /// The time is up.
-    Expired,
-    /// A signal came in.
-    Interrupted,
-    /// The other side closed its end.
-    HungUp,
-}
-
 struct Outgoing {
     lane: Sender,
     /// Parcels whose records the other side may not have read yet, each with its end.
@@ -110,7 +102,7 @@ pub struct Port {
     incoming: Mutex<Receiver>,
     /// This end's hold on the other side's arena.
     reads: Arc<Holder>,
-    bell: OwnedFd,
+    bell: Bell,
 }
 
 impl Port {
@@ -121,7 +113,7 @@ impl Port {
         link.reserve(0, LENGTH)?;
         let link = Arc::new(link);
         let theirs = ArenaMap::create(max_bytes)?;
-        let (bell, their_bell) = bells()?;
+        let (bell, their_bell) = Bell::pair()?;
         let end = WorkerEnd {
             link: link.fd().try_clone_to_owned()?,
             own: theirs.fd().try_clone_to_owned()?,
@@ -145,7 +137,10 @@ impl Port {
         let reads = Holder::new(Arc::new(ArenaMap::attach_to_read(end.pool)?), participant);
         let outgoing = Sender::new(lane(&link, UP_HEAD, UP_DATA));
         let incoming = Receiver::new(lane(&link, DOWN_HEAD, DOWN_DATA));
-        Ok((Self::new(link, outgoing, incoming, reads, end.bell), own))
+        Ok((
+            Self::new(link, outgoing, incoming, reads, Bell::new(end.bell)),
+            own,
+        ))
     }
 
     fn new(
@@ -153,7 +148,7 @@ impl Port {
         outgoing: Sender,
         incoming: Receiver,
         reads: Arc<Holder>,
-        bell: OwnedFd,
+        bell: Bell,
     ) -> Self {
         let outgoing = Mutex::new(Outgoing {
             lane: outgoing,
@@ -170,7 +165,7 @@ impl Port {
 
     /// The bell, to be polled for reading after [`Port::doze`] said true.
     pub fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.bell.fd()
     }
 
     /// The state of a task that lies with the worker.
@@ -220,7 +215,7 @@ impl Port {
         outgoing.settle()?;
         drop(outgoing);
         if wake {
-            self.ring();
+            self.bell.ring();
         }
         Ok(true)
     }
@@ -253,7 +248,7 @@ impl Port {
             return Ok(None);
         };
         if wake {
-            self.ring();
+            self.bell.ring();
         }
         Ok(Some(arrival?))
     }
@@ -275,39 +270,9 @@ impl Port {
         })
     }
 
-    fn ring(&self) {
-        let byte = [1_u8];
-        // SAFETY: one readable byte. A full socket means that the other side is rung already; a
-        // closed one is found out by whoever watches the process.
-        unsafe {
-            libc::send(
-                self.bell.as_raw_fd(),
-                byte.as_ptr().cast(),
-                1,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
-        };
-    }
-
     /// Forgets the rings so far. False: the other side has closed its end.
     pub fn answer(&self) -> bool {
-        let mut bytes = [0_u8; 64];
-        loop {
-            // SAFETY: 64 writable bytes.
-            let count = unsafe {
-                libc::recv(
-                    self.bell.as_raw_fd(),
-                    bytes.as_mut_ptr().cast(),
-                    bytes.len(),
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            match count {
-                0 => return false,
-                64 => {}
-                _ => return true,
-            }
-        }
+        self.bell.answer()
     }
 
     /// Asks to be rung for the next message. False: one is there. Ended by [`Port::awake`].
@@ -326,9 +291,9 @@ impl Port {
             self.awake();
             return Ok(Waited::Ready);
         }
-        let waited = self.poll(timeout);
+        let waited = self.bell.wait(timeout);
         self.awake();
-        waited
+        waited.map_err(PortError::Io)
     }
 
     /// Sleeps until there may be room for a message that [`Port::send`] could not take.
@@ -337,33 +302,9 @@ impl Port {
             lock(&self.outgoing).lane.awake();
             return Ok(Waited::Ready);
         }
-        let waited = self.poll(timeout);
+        let waited = self.bell.wait(timeout);
         lock(&self.outgoing).lane.awake();
-        waited
-    }
-
-    fn poll(&self, timeout: Option<Duration>) -> Result<Waited, PortError> {
-        let mut entry = libc::pollfd {
-            fd: self.bell.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let timeout = timeout.map_or(-1, |timeout| {
-            i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
-        // SAFETY: one entry, alive during the call.
-        match unsafe { libc::poll(&raw mut entry, 1, timeout) } {
-            0 => Ok(Waited::Expired),
-            1.. if self.answer() => Ok(Waited::Ready),
-            1.. => Ok(Waited::HungUp),
-            _ => {
-                let error = io::Error::last_os_error();
-                match error.kind() {
-                    io::ErrorKind::Interrupted => Ok(Waited::Interrupted),
-                    _ => Err(PortError::Io(error)),
-                }
-            }
-        }
+        waited.map_err(PortError::Io)
     }
 }
 
@@ -390,17 +331,6 @@ fn lane(link: &Arc<Segment>, head: usize, data: usize) -> Memory {
     // makes one sender and one receiver on its end, the worker the opposite ones, and no two
     // processes attach the same end (the descriptors go to one worker).
     unsafe { Memory::new(head.cast(), data, LANE, keep) }
-}
-
-fn bells() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: room for two descriptors.
-    if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both are new and owned by nobody else.
-    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
 #[cfg(test)]
