@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from penstock.queues import QueueEmpty, QueueShutDown
 from penstock.shared import Unreadable
 
 from . import children
-from .conftest import PATIENCE, named
+from .conftest import PATIENCE, named, until
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -298,12 +300,58 @@ def test_getters_of_many_are_woken_for_enough_and_spin_for_nothing(thread, block
     getters = [thread(queue.get_many, 8, min_) for _ in range(2)]
     blocked(queue, getters=1)
     queue.put(0)
-    used = time.process_time()
-    time.sleep(0.3)  # for long enough to see two that wake each other
-    assert time.process_time() - used < 0.15
+    # Time that two who wake each other, or one that does not sleep, would use: turns of two other threads.
+    questions, answers = SharedQueue[int](), SharedQueue[int]()
+    echo = thread(children.echo, questions, answers)
+    woken, turns = queue.statistics().system_wakes, _turns(getters)
+    for number in range(ROUNDS):
+        questions.put(number)
+        assert answers.get(timeout=PATIENCE) == number
+    assert queue.statistics().system_wakes - woken < ROUNDS / 10
+    assert _turns(getters) - turns < ROUNDS / 10
+    questions.shutdown()
+    echo.outcome()
     queue.put_many(range(1, 16))
     taken = [item for getter in getters for item in getter.outcome()]
     assert sorted(taken + queue.get_many(min=0)) == list(range(16))
+
+
+ROUNDS = 1000
+
+
+def _turns(threads: list[threading.Thread]) -> int:
+    """How often these have had the processor."""
+    places = [Path(f"/proc/self/task/{thread.native_id}/schedstat") for thread in threads]
+    return sum(int(place.read_text().split()[2]) for place in places)
+
+
+@pytest.mark.parametrize("min_", [2, 3])
+def test_competing_getters_of_many_may_get_fewer_but_never_none(thread, min_: int):
+    queue: SharedQueue[int] = SharedQueue()
+
+    def take() -> list[list[int]]:
+        batches = []
+        with contextlib.suppress(QueueShutDown):
+            while True:
+                batches.append(queue.get_many(4, min=min_))
+        return batches
+
+    getters = [thread(take) for _ in range(4)]
+    for number in range(3000):
+        queue.put(number)
+    queue.shutdown()
+    batches = [batch for getter in getters for batch in getter.outcome()]
+    assert {len(batch) for batch in batches} <= {1, 2, 3, 4}
+    assert sorted(number for batch in batches for number in batch) == list(range(3000))
+
+
+def test_one_getter_of_many_alone_gets_enough(thread):
+    queue: SharedQueue[int] = SharedQueue()
+    getter = thread(lambda: [queue.get_many(5, min=3) for _ in range(400)])
+    for number in range(2000):
+        queue.put(number)
+    batches = getter.outcome()
+    assert {len(batch) for batch in batches} <= {3, 4, 5}
 
 
 @pytest.mark.parametrize(
@@ -325,11 +373,12 @@ def test_ctrl_c_ends_a_blocking_wait_at_once(call: str):
         from penstock import SharedQueue
         empty, full, jobs = SharedQueue(), SharedQueue(max_items=1), SharedQueue(ack=True)
         full.put(0)
-        print("waiting", flush=True)
-        try:
-            {call}
-        except KeyboardInterrupt:
-            print(time.monotonic(), flush=True)
+        for _ in range({TRIES}):
+            print("waiting", flush=True)
+            try:
+                {call}
+            except KeyboardInterrupt:
+                print(time.monotonic(), flush=True)
         empty.put(1)
         print(empty.get_many(), full.get_many())
     """
@@ -339,22 +388,26 @@ def test_ctrl_c_ends_a_blocking_wait_at_once(call: str):
         stderr=subprocess.PIPE,
         text=True,
     )
+    took = []
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "waiting\n"
-        deadline = time.monotonic() + PATIENCE
-        while "futex" not in _wait_channel(process.pid):
-            assert time.monotonic() < deadline, "the main thread does not sleep"
-        sent = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        for _ in range(TRIES):
+            assert process.stdout.readline() == "waiting\n"
+            until(lambda: "futex" in _wait_channel(process.pid))
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            took.append(float(process.stdout.readline()) - sent)
         out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()
     assert (process.returncode, err) == (0, "")
-    seen, figures = out.splitlines()
-    assert float(seen) - sent < 0.5, "it came with the safety timeout only"
-    assert figures == "[1] [0]"
+    # One of several, as a machine may be busy: at the safety timeout none would be so soon.
+    assert min(took) < 0.5, f"it came with the safety timeout only: {took}"
+    assert out == "[1] [0]\n"
+
+
+TRIES = 3
 
 
 def _wait_channel(pid: int) -> str:

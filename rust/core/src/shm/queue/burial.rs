@@ -25,6 +25,11 @@ pub(super) fn watch(shared: &Shared, number: usize) -> Option<(Word, process::Wa
         .then(|| (word, process::watch(word.pid(), same(seat, word))))
 }
 
+/// Whether who sat in a seat has died, and nobody has buried it yet.
+pub(super) fn is_gone(shared: &Shared, number: usize) -> bool {
+    matches!(watch(shared, number), Some((_, process::Watch::Gone)))
+}
+
 /// Whether a process that began at some moment is the one that sits there.
 pub(super) fn same(seat: &Seat, word: Word) -> impl Fn(u64) -> bool {
     // While it joins, only the end of its start time is known.

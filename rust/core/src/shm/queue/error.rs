@@ -2,7 +2,11 @@
 
 use std::{fmt, io};
 
-use super::super::{door::DoorError, lane::Corrupt, layout::AttachError};
+use super::{
+    super::{door::DoorError, lane::Corrupt, layout::AttachError},
+    seated::SENDERS,
+    sleepers::SEATS,
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub enum QueueError {
     ShutDown,
     /// This process has left the queue.
     Closed,
-    /// All seats are taken.
+    /// All seats are taken, or all of those for a process that begins by sending.
     Crowded,
     /// The queue belongs to processes of another pid namespace, whose deaths cannot be seen here.
     Namespace,
@@ -59,7 +63,10 @@ impl fmt::Display for QueueError {
             }
             Self::ShutDown => write!(f, "the queue was shut down"),
             Self::Closed => write!(f, "this process has left the queue"),
-            Self::Crowded => write!(f, "all seats of the queue are taken"),
+            Self::Crowded => write!(
+                f,
+                "all seats of the queue are taken, {SENDERS} of {SEATS} for a process that begins by putting"
+            ),
             Self::Namespace => write!(f, "the queue belongs to another pid namespace"),
             Self::LeaseLost => write!(f, "the lease is over"),
             Self::Memory(error) => write!(f, "no memory for the queue's pages: {error}"),

@@ -19,7 +19,7 @@ use super::{
     waiting::Sleeper,
 };
 use crate::{
-    fork::PerProcess,
+    fork::{Owner, PerProcess},
     ring::Wake,
     shm::{
         door::{self, DoorError},
@@ -137,6 +137,9 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     }
 
     fn of(shared: Shared) -> Arc<Self> {
+        // What is made once in a process is made now: a fork beside the first operation would leave the child
+        // waiting for a thread that it has not got.
+        let _ = Owner::current();
         Arc::new(Self {
             shared: Arc::new(shared),
             here: PerProcess::new(),
@@ -214,7 +217,7 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// Looks, before a sleep, for as long as that may save one, if it did so lately; true if there is something
     /// to do on that side. A sender that is called by the system for every item does little else.
     pub fn look(&self, side: Side) -> bool {
-        self.here().look(side)
+        self.here().look_for(side)
     }
 
     /// Looks for up to `time` whether there is something to do on that side; true if there is. For
@@ -243,7 +246,8 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// Takes a task out of the line, on every way out of a wait; what it was woken for and did not use
     /// goes to the next one.
     pub fn leave(&self, side: Side, task: &Arc<W>) {
-        if let Ok(waiting) = self.here().waiting(side) {
+        // A forked child that drops its parent's tasks takes no part by that.
+        if let Some(waiting) = self.here.get().and_then(|here| here.joined(side)) {
             waiting.leave_line(task);
         }
     }

@@ -4,6 +4,7 @@
 //! FREE → FILLING → LEASED → FREE            taken, acknowledged
 //!                  LEASED → RETURNED        handed back, or its holder is dead
 //!                  RETURNED → LEASED        claimed
+//!                  RETURNED → FREE          the queue was shut down at once: nobody will claim it
 //!                  LEASED → LEASED          its time was over, and somebody else wants it
 //! ```
 //! Every change is one compare-and-swap of a word that says state, seat and generation; the generation
@@ -20,7 +21,7 @@
 
 use std::collections::HashMap;
 
-use super::shared::Shared;
+use super::{ending, handle::Shutdown, shared::Shared};
 use crate::{
     clock,
     shm::{arena::Pinned, feed::Record, lane::Corrupt},
@@ -273,25 +274,38 @@ impl Leases {
         let Some(entry) = shared.leases().get(lease.entry as usize) else {
             return false;
         };
+        if to == RETURNED {
+            let mut moved = false;
+            let give = || {
+                moved = self.settle_one(entry, lease, to);
+                if moved {
+                    shared.returns().fetch_add(1, Ordering::AcqRel);
+                }
+            };
+            ending::come_back(give, || is_over(shared), || self.drop_returned(shared));
+            return moved;
+        }
+        self.settle_one(entry, lease, to)
+    }
+
+    fn settle_one(&self, entry: &Entry, lease: Lease, to: u64) -> bool {
         let word = Word::of(to, self.seat, lease.generation);
         let mut held = lock(&self.held);
         let moved = self.move_on(entry, lease, LEASED, to);
-        let mine = held
-            .get(&lease.entry)
-            .is_some_and(|held| held.word.generation() == lease.generation);
-        let gone = if !mine {
-            None
-        } else if moved && to == RETURNED {
-            held.entry(lease.entry).and_modify(|held| held.word = word);
-            None
-        } else {
-            held.remove(&lease.entry)
+        let gone = match held.get_mut(&lease.entry) {
+            Some(mine) if mine.word.generation() == lease.generation => {
+                // Whoever an entry names holds its slabs; where there are none, nothing is held.
+                if moved && to == RETURNED && !mine.pins.is_empty() {
+                    mine.word = word;
+                    None
+                } else {
+                    held.remove(&lease.entry)
+                }
+            }
+            _ => None,
         };
         drop(held);
         drop(gone);
-        if moved && to == RETURNED {
-            shared.returns().fetch_add(1, Ordering::AcqRel);
-        }
         moved
     }
 
@@ -353,7 +367,12 @@ impl Leases {
         count
     }
 
-    /// Whether anything is held for nobody yet.
+    fn drop_returned(&self, shared: &Shared) {
+        drop_returned(shared);
+        self.settle(shared);
+    }
+
+    /// Whether slabs are held for nobody yet.
     pub(super) fn holds_returned(&self) -> bool {
         let held = lock(&self.held);
         held.values().any(|held| held.word.state() == RETURNED)
@@ -375,6 +394,13 @@ impl Leases {
     /// Brings the items of a dead process back: named by this one from now on, which holds their slabs.
     /// False if something has to stay as it is.
     pub(super) fn inherit(&self, shared: &Shared, dead: usize, pin: &Pin<'_>) -> bool {
+        let mut any = false;
+        let inherit = || any = self.bring_back(shared, dead, pin);
+        ending::come_back(inherit, || is_over(shared), || self.drop_returned(shared));
+        any
+    }
+
+    fn bring_back(&self, shared: &Shared, dead: usize, pin: &Pin<'_>) -> bool {
         let mut any = false;
         for (number, entry) in shared.leases().iter().enumerate() {
             let word = entry.word();
@@ -399,7 +425,13 @@ impl Leases {
                     word: returned,
                     pins,
                 };
-                let before = lock(&self.held).insert(number as u32, held);
+                let mut all = lock(&self.held);
+                let before = if held.pins.is_empty() {
+                    all.remove(&(number as u32))
+                } else {
+                    all.insert(number as u32, held)
+                };
+                drop(all);
                 drop(before);
                 any = true;
             }
@@ -414,19 +446,48 @@ impl Leases {
     /// its own hold on them ends.
     pub(super) fn leave(&self, shared: &Shared) {
         let held: Vec<_> = lock(&self.held).drain().collect();
-        for (number, held) in held {
-            if held.word.state() == LEASED {
+        if is_over(shared) {
+            // For nobody.
+            for (entry, held) in &held {
                 let lease = Lease {
-                    entry: number,
+                    entry: *entry,
                     generation: held.word.generation(),
                 };
-                let entry = &shared.leases()[number as usize];
-                self.move_on(entry, lease, LEASED, RETURNED);
+                self.release(shared, [lease]);
             }
-            held.pins.into_iter().for_each(Pinned::leave_set);
+            self.drop_returned(shared);
+            return;
         }
-        shared.returns().fetch_add(1, Ordering::AcqRel);
+        let give = || {
+            for (number, held) in held {
+                if held.word.state() == LEASED {
+                    let lease = Lease {
+                        entry: number,
+                        generation: held.word.generation(),
+                    };
+                    let entry = &shared.leases()[number as usize];
+                    self.move_on(entry, lease, LEASED, RETURNED);
+                }
+                held.pins.into_iter().for_each(Pinned::leave_set);
+            }
+            shared.returns().fetch_add(1, Ordering::AcqRel);
+        };
+        ending::come_back(give, || is_over(shared), || self.drop_returned(shared));
     }
+}
+
+/// Drops what came back to a queue that is over. Those whom the entries named let go of the slabs when they settle.
+pub(super) fn drop_returned(shared: &Shared) {
+    for entry in shared.leases() {
+        let word = entry.word();
+        if word.state() == RETURNED {
+            entry.swap(word, Word::of(FREE, word.seat(), word.generation()));
+        }
+    }
+}
+
+fn is_over(shared: &Shared) -> bool {
+    shared.rare().shutdown() == Shutdown::Immediate
 }
 
 /// The longest time between two looks, in microseconds.

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     batch::{Batch, Lease, More},
+    burial, ending,
     error::QueueError,
     giving::{self, Giving, Limits, Packed},
     handle::{Shutdown, Side},
@@ -113,6 +114,11 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         Ok(&waiting[side as usize])
     }
 
+    /// The waiters of a side, if this process takes part or has done so.
+    pub(super) fn joined(&self, side: Side) -> Option<&Arc<Waiting<W>>> {
+        self.waiting.get().map(|waiting| &waiting[side as usize])
+    }
+
     pub(super) fn sleeper(&self, side: Side) -> Result<Sleeper, QueueError> {
         self.waiting(side).map(Sleeper::new)
     }
@@ -120,8 +126,17 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     pub(super) fn send_many(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
         self.ready(Side::Room)?;
         if self.shared.rare().shutdown() != Shutdown::Open {
+            self.settle();
             return Err(QueueError::ShutDown);
         }
+        match self.send_some(items) {
+            // Room that a dead process keeps, perhaps.
+            Err(QueueError::Full) if self.look() => self.send_some(items),
+            answer => answer,
+        }
+    }
+
+    fn send_some(&self, items: &[Item<'_>]) -> Result<usize, QueueError> {
         let mut sent = 0;
         while let Some(item) = items.get(sent) {
             let answer = if self.limits.is_inline(item) {
@@ -139,6 +154,33 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             }
         }
         Ok(sent)
+    }
+
+    /// Lets go of slabs whose items were taken.
+    fn settle(&self) {
+        if let Some(giving) = lock(&self.giving).as_mut() {
+            giving.settle();
+        }
+    }
+
+    /// There was nothing to do. Whoever then sleeps is told of deaths by the sentinel; who only polls looks by
+    /// itself, now and then. True: somebody had died, so there may be something now.
+    #[cold]
+    #[inline(never)]
+    fn look(&self) -> bool {
+        let Some(seated) = self.seated().filter(|seated| seated.lookout.is_due()) else {
+            return false;
+        };
+        self.settle();
+        // Of those that the sentinel knows it hears, and alone there is nobody.
+        if seated.known.load(Ordering::Relaxed) == self.shared.who() {
+            return false;
+        }
+        let seen = seated.lookout.try_look(&seated);
+        if seated.leases.holds_returned() {
+            Sentinel::look_after(&seated);
+        }
+        seen.death
     }
 
     fn giving<T>(
@@ -185,11 +227,12 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         let shutdown = self.shared.rare().shutdown();
         if shutdown == Shutdown::Immediate {
             self.finish(true);
+            self.look();
             return Err(QueueError::ShutDown);
         }
-        let mut count = self.take_returned(max, batch)?;
-        if count < max {
-            count += self.take_from_lanes(max - count, max_bytes, batch)?;
+        let mut count = self.take_some(max, max_bytes, batch)?;
+        if count == 0 && max > 0 && self.look() {
+            count = self.take_some(max, max_bytes, batch)?;
         }
         if count == 0 && max > 0 && shutdown == Shutdown::Draining {
             // Nothing comes into a closed lane, so what is not there now never will be.
@@ -201,6 +244,19 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         }
         if count > 0 {
             self.counts.taken.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+
+    fn take_some(
+        &self,
+        max: usize,
+        max_bytes: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, QueueError> {
+        let mut count = self.take_returned(max, batch)?;
+        if count < max {
+            count += self.take_from_lanes(max - count, max_bytes, batch)?;
         }
         Ok(count)
     }
@@ -277,6 +333,10 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         if !is_done {
             return Err(QueueError::LeaseLost);
         }
+        if give_back && seated.leases.holds_returned() {
+            // Its slabs are held here until somebody else has it.
+            Sentinel::look_after(&seated);
+        }
         // An item came back, or an entry: somebody may wait for it; at the end of all, everybody does.
         fence(Ordering::SeqCst);
         let beds = self.shared.beds(Side::Items);
@@ -294,12 +354,16 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         self.ready(Side::Room)?;
         self.giving(|_| Ok(()))?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
-        Born::new(&seated, length)
+        match Born::new(&seated, length) {
+            // Slabs that a dead process looked at, perhaps.
+            Err(QueueError::Full) if self.look() => Born::new(&seated, length),
+            answer => answer,
+        }
     }
 
     /// Who waits for room does not look: it is woken when half of it is there, and puts many at once
     /// then, while one that looks would put one by one.
-    pub(super) fn look(&self, side: Side) -> bool {
+    pub(super) fn look_for(&self, side: Side) -> bool {
         side == Side::Items && self.luck.try_with(|| self.spin(side, PATIENCE))
     }
 
@@ -332,6 +396,10 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
                 // A spoilt lane has nothing to take anyhow.
                 let _ = self.shared.feeds[lane].discard();
             }
+            leases::drop_returned(&self.shared);
+            if let Some(seated) = self.seated() {
+                seated.leases.settle(&self.shared);
+            }
         }
     }
 
@@ -339,8 +407,15 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         if self.is_closed() {
             return Err(QueueError::Closed);
         }
-        self.shared.rare().shut(immediate);
-        self.finish(self.shared.rare().shutdown() == Shutdown::Immediate);
+        ending::end(
+            || self.shared.rare().shut(immediate),
+            || self.finish(self.shared.rare().shutdown() == Shutdown::Immediate),
+        );
+        self.settle();
+        if let Some(seated) = self.seated().filter(|_| immediate) {
+            // What the dead had under a lease goes, too.
+            seated.lookout.try_look(&seated);
+        }
         for side in [Side::Items, Side::Room] {
             let seats = self.shared.taken_seats();
             sleepers::alarm(&self.shared.beds(side), seats);
@@ -375,7 +450,7 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     pub(super) fn look_around(&self) -> Result<(), QueueError> {
         self.ready(Side::Items)?;
         let seated = self.seated().ok_or(QueueError::Closed)?;
-        Sentinel::look_at(&seated, &mut Vec::new());
+        seated.lookout.look(&seated);
         Ok(())
     }
 
@@ -385,15 +460,26 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         }
         let shared = &self.shared;
         let inside = shared.inside()?;
-        if let Some(giving) = lock(&self.giving).as_mut() {
-            giving.settle();
-        }
+        self.settle();
         let seated = self.seated();
+        if let Some(seated) = &seated {
+            // So that the dead are not counted among the living.
+            seated.lookout.look(seated);
+            if seated.leases.holds_returned() {
+                Sentinel::look_after(seated);
+            }
+        }
         let arena = seated.as_ref().map(|seated| seated.arena().usage());
-        let states = |wanted| {
-            let seats = shared.seats().iter();
-            seats.filter(|seat| seat.word().state() == wanted).count()
-        };
+        let (mut participants, mut dead) = (0, 0);
+        for (number, seat) in shared.seats().iter().enumerate() {
+            match seat.word().state() {
+                // Who takes no part buries nobody.
+                State::Alive if seated.is_none() && burial::is_gone(shared, number) => dead += 1,
+                State::Alive => participants += 1,
+                State::Dead => dead += 1,
+                State::Free | State::Joining => {}
+            }
+        }
         let asleep = |side| {
             let bits = shared.beds(side).sleepers().load(Ordering::Relaxed);
             bits.count_ones() as usize
@@ -402,8 +488,8 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
             items: inside.items as usize,
             bytes: inside.bytes as usize,
             leased: leases::out(shared),
-            participants: states(State::Alive),
-            dead: states(State::Dead),
+            participants,
+            dead,
             getters: asleep(Side::Items),
             putters: asleep(Side::Room),
             sent: self.counts.sent.load(Ordering::Relaxed),

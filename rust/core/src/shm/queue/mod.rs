@@ -14,6 +14,7 @@ mod bounds;
 mod burial;
 #[cfg(not(penstock_loom))]
 mod control;
+pub mod ending;
 #[cfg(not(penstock_loom))]
 mod error;
 #[cfg(not(penstock_loom))]
@@ -28,6 +29,8 @@ mod item;
 mod leases;
 #[cfg(not(penstock_loom))]
 mod local;
+#[cfg(not(penstock_loom))]
+mod lookout;
 #[cfg(not(penstock_loom))]
 mod plan;
 #[cfg(not(penstock_loom))]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::seats::Process;
-use crate::shm::door::pid_namespace;
+use crate::{shm::door::pid_namespace, sync::Arc};
 
 impl Process {
     /// The calling one.
@@ -60,8 +60,8 @@ impl Stat {
 pub(super) enum Watch {
     /// It is gone already.
     Gone,
-    /// By a descriptor that becomes readable when it ends.
-    Descriptor(OwnedFd),
+    /// By a descriptor that becomes readable when it ends. The sentinel sleeps on it while others may end the watch.
+    Descriptor(Arc<OwnedFd>),
     /// By looking at it from time to time: this system gives no such descriptors.
     Looks,
 }
@@ -84,19 +84,48 @@ pub(super) fn watch(pid: u32, is_same: impl Fn(u64) -> bool) -> Watch {
     match Stat::of(pid) {
         Some(stat) if !is_same(stat.started) => Watch::Gone,
         _ if has_ended(&fd) => Watch::Gone,
-        _ => Watch::Descriptor(fd),
+        _ => Watch::Descriptor(Arc::new(fd)),
+    }
+}
+
+fn entry(fd: &OwnedFd) -> libc::pollfd {
+    libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
     }
 }
 
 /// Whether the process behind a descriptor has.
-pub(super) fn has_ended(fd: &OwnedFd) -> bool {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+fn has_ended(fd: &OwnedFd) -> bool {
+    let mut entry = entry(fd);
     // SAFETY: one entry, which outlives the call.
     unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}
+
+/// Which of those that are watched have, by one system call; `None` where it takes a look.
+pub(super) fn ended<'a>(watches: impl Iterator<Item = &'a Watch>) -> Vec<Option<bool>> {
+    let mut entries = Vec::new();
+    let mut ended: Vec<_> = watches
+        .map(|watch| match watch {
+            Watch::Descriptor(fd) => {
+                entries.push(entry(fd));
+                Some(false)
+            }
+            Watch::Gone => Some(true),
+            Watch::Looks => None,
+        })
+        .collect();
+    if entries.is_empty() {
+        return ended;
+    }
+    // SAFETY: as many entries, which outlive the call; one that fails leaves their answers as they are.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, 0) };
+    let mut answers = entries.iter().map(|entry| entry.revents != 0);
+    for each in ended.iter_mut().filter(|each| **each == Some(false)) {
+        *each = answers.next();
+    }
+    ended
 }
 
 /// Whether a process is gone, where it has to be looked at.

@@ -16,6 +16,7 @@ use super::{
     giving,
     handle::Side,
     leases::Leases,
+    lookout::Lookout,
     references::{self, Reference},
     seats::{self, Process, Word},
     shared::{LAST_SEAT, Shared},
@@ -35,8 +36,12 @@ pub(super) const fn participant(seat: usize) -> u32 {
     1 + seat as u32
 }
 
-/// Seats that only takers sit down in: those of dead senders are free only when their items are taken.
+/// Seats that only who begins by taking sits down in: those of dead senders are free only when their items are
+/// taken, so without these nobody might come who takes them.
 const KEPT: usize = 8;
+
+/// How many processes can have begun by sending.
+pub(super) const SENDERS: usize = SEATS - KEPT;
 
 /// The seat itself.
 pub(super) struct Stay {
@@ -53,7 +58,7 @@ impl Stay {
         let seats = shared.seats();
         let wanted = match side {
             Side::Items => 0..SEATS,
-            Side::Room => 0..SEATS - KEPT,
+            Side::Room => 0..SENDERS,
         };
         let mut taken = seats::take(seats, wanted.clone(), process);
         if taken.is_none() {
@@ -123,6 +128,8 @@ pub(super) struct Seated {
     pub(super) door: Mutex<Option<Door>>,
     /// Who takes part, as the sentinel knows it.
     pub(super) known: AtomicU64,
+    /// How the others' deaths are seen.
+    pub(super) lookout: Lookout,
     /// One at a time clears a seat.
     pub(super) burying: Mutex<()>,
     pub(super) burials: AtomicU64,
@@ -147,6 +154,7 @@ impl Seated {
             born: Mutex::default(),
             door: Mutex::new(door),
             known: AtomicU64::new(if alone { who } else { !who }),
+            lookout: Lookout::default(),
             burying: Mutex::default(),
             burials: AtomicU64::new(0),
             stay,

@@ -1,24 +1,18 @@
 //! The thread that sees other processes die: one in each process that has a queue with others.
 //!
 //! It sleeps on their pidfds, so a death is noticed at once, whatever else this process does. It is told
-//! of newcomers by whoever is about to sleep on a queue ([`Sentinel::tell`]), and hands the segment of a queue with a
+//! of newcomers by whoever is about to sleep on a queue ([`Sentinel::tell`]); a process that only polls has none, and
+//! looks by itself ([`super::lookout`]). It hands the segment of a queue with a
 //! name to those who come to its door; where there are no pidfds, and
 //! while seats of the dead wait to be emptied, it looks around once a second. It ends with the last queue.
 
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::Weak,
 };
 
-use super::{
-    burial, process,
-    process::Watch,
-    seated::Seated,
-    seats::{State, Word},
-    sleepers::LOOK_AROUND,
-    threads,
-};
+use super::{seated::Seated, sleepers::LOOK_AROUND, threads};
 use crate::{
     eventfd::EventFd,
     fork::PerProcess,
@@ -39,14 +33,6 @@ struct Queues {
     call: Option<Arc<EventFd>>,
 }
 
-/// One process that is watched.
-pub(super) struct Watched {
-    seated: Weak<Seated>,
-    seat: usize,
-    word: Word,
-    watch: Watch,
-}
-
 impl Sentinel {
     /// Has the door of a queue with a name answered, from now on.
     pub(super) fn attend(seated: &Arc<Seated>) -> io::Result<()> {
@@ -55,6 +41,12 @@ impl Sentinel {
             Self::here().add(seated)?;
         }
         Ok(())
+    }
+
+    /// Has a queue looked after in any case: something is held for others, until one of them takes it.
+    pub(super) fn look_after(seated: &Arc<Seated>) {
+        // Without a thread it is left to the next look of a poll.
+        let _ = Self::here().add(seated);
     }
 
     /// Has a queue's other processes watched, as they are now. Cheap if nobody has come or gone.
@@ -108,8 +100,7 @@ impl Sentinel {
     }
 
     fn run(&self, call: &EventFd) {
-        let mut watched = Vec::new();
-        while let Some(look_again) = self.look_around(&mut watched) {
+        while let Some((watched, look_again)) = self.look_around() {
             let doors = self.answer();
             // One that cannot be answered now is looked at with the rest.
             let look_again = look_again || doors.is_err();
@@ -135,8 +126,9 @@ impl Sentinel {
         Ok(doors)
     }
 
-    /// Buries the dead and watches the rest. `None`: no queue is left; otherwise whether to look again soon.
-    fn look_around(&self, watched: &mut Vec<Watched>) -> Option<bool> {
+    /// Buries the dead and watches the rest. `None`: no queue is left; otherwise whom to sleep on, and whether to
+    /// look again soon.
+    fn look_around(&self) -> Option<(Vec<Arc<OwnedFd>>, bool)> {
         let queues: Vec<_> = {
             let mut state = lock(&self.state);
             state.queues.retain(|queue| queue.strong_count() > 0);
@@ -146,71 +138,17 @@ impl Sentinel {
             }
             state.queues.iter().filter_map(Weak::upgrade).collect()
         };
-        watched.retain(|watched| {
-            let seated = watched.seated.upgrade();
-            seated
-                .is_some_and(|seated| seated.shared().seats()[watched.seat].word() == watched.word)
-        });
-        let mut look_again = false;
+        let (mut watched, mut look_again) = (Vec::new(), false);
         for seated in queues {
-            seated.leases.settle(seated.shared());
-            look_again |= Self::look_at(&seated, watched);
+            look_again |= seated.lookout.look(&seated).look_again;
+            watched.append(&mut seated.lookout.descriptors());
         }
-        Some(look_again)
-    }
-
-    /// Buries the dead of one queue and watches the rest: whether to look again soon.
-    pub(super) fn look_at(seated: &Arc<Seated>, watched: &mut Vec<Watched>) -> bool {
-        let mut look_again = seated.leases.holds_returned();
-        let this = Arc::downgrade(seated);
-        for (seat, words) in seated.shared().seats().iter().enumerate() {
-            let word = words.word();
-            if seat == seated.seat() || word.state() == State::Free {
-                continue;
-            }
-            if word.state() == State::Dead {
-                look_again |= !burial::clear(seated, seat, word);
-                continue;
-            }
-            let known = watched
-                .iter()
-                .position(|it| it.seat == seat && it.word == word && it.seated.ptr_eq(&this));
-            let is_gone = match known.map(|index| &watched[index].watch) {
-                Some(Watch::Descriptor(fd)) => process::has_ended(fd),
-                Some(_) => process::is_gone_by_looks(word.pid(), burial::same(words, word)),
-                None => match burial::watch(seated.shared(), seat) {
-                    Some((word, watch)) => {
-                        let is_gone = matches!(watch, Watch::Gone);
-                        if !is_gone {
-                            watched.push(Watched {
-                                seated: Weak::clone(&this),
-                                seat,
-                                word,
-                                watch,
-                            });
-                        }
-                        is_gone
-                    }
-                    None => false,
-                },
-            };
-            if is_gone {
-                burial::bury(seated, seat, word);
-                look_again |= words.word().state() == State::Dead;
-            }
-        }
-        look_again
-            || watched
-                .iter()
-                .any(|it| matches!(it.watch, Watch::Looks) || it.word.state() == State::Joining)
+        Some((watched, look_again))
     }
 }
 
-fn wait(call: RawFd, watched: &[Watched], doors: &[RawFd], look_again: bool) {
-    let fds = watched.iter().filter_map(|watched| match &watched.watch {
-        Watch::Descriptor(fd) => Some(fd.as_raw_fd()),
-        _ => None,
-    });
+fn wait(call: RawFd, watched: &[Arc<OwnedFd>], doors: &[RawFd], look_again: bool) {
+    let fds = watched.iter().map(|fd| fd.as_raw_fd());
     let mut entries: Vec<_> = std::iter::once(call)
         .chain(doors.iter().copied())
         .chain(fds)

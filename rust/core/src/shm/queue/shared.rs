@@ -22,6 +22,7 @@ use crate::{
     shm::{
         arena::{ArenaMap, Place, TABLE_BYTES},
         feed::{Feed, FeedHead, Inside},
+        headroom,
         lane::Corrupt,
         layout::{AttachError, Content},
         segment::Segment,
@@ -83,6 +84,9 @@ impl Shared {
         if charter.namespace != process::namespace() {
             return Err(QueueError::Namespace);
         }
+        // What a process knows of its memory's limits is looked up once, and now: not beside a fork, whose child would
+        // wait for it. The answer is for whoever takes pages.
+        let _ = headroom::ask(0);
         let id = u128::from(charter.id[1]) << 64 | u128::from(charter.id[0]);
         Self::new(segment, settings, id, charter.name(), plan)
     }

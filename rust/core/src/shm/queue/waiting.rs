@@ -261,32 +261,27 @@ impl<W: Wake + Send + Sync + 'static> Place for Waiting<W> {
     }
 
     fn park(&self, heard: u32, deadline: Option<Instant>, nap: &mut Duration) -> Parked {
-        let begun = Instant::now();
-        let end = begun + LOOK_AROUND;
-        let end = deadline.map_or(end, |deadline| deadline.min(end));
         let beds = self.beds();
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match beds.bell(self.seat).wait(heard, Some(left.min(*nap))) {
-                Heard::Rung => {
-                    self.sleepers.woke(&beds, 1, self.tasks.is_armed());
-                    return Parked::Woken;
-                }
-                Heard::Signal => return Parked::Interrupted,
-                Heard::Silence => {}
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Parked::Expired;
-            }
-            *nap = (*nap * 2).min(LOOK_AROUND);
-            if self.has_something() {
+        let left = deadline.map_or(*nap, |deadline| {
+            (*nap).min(deadline.saturating_duration_since(Instant::now()))
+        });
+        match beds.bell(self.seat).wait(heard, Some(left)) {
+            Heard::Rung => {
+                self.sleepers.woke(&beds, 1, self.tasks.is_armed());
                 return Parked::Woken;
             }
-            if end <= now {
-                return Parked::Interrupted;
-            }
+            Heard::Signal => return Parked::Interrupted,
+            Heard::Silence => {}
         }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Parked::Expired;
+        }
+        *nap = (*nap * 2).min(LOOK_AROUND);
+        if self.has_something() {
+            return Parked::Woken;
+        }
+        // Not back to sleep from here: a signal that came in beside the sleep is still to be seen.
+        Parked::Interrupted
     }
 
     fn leave(&self) {
@@ -324,7 +319,7 @@ impl Sleeper {
         self.is_counted |= self.heard.is_some();
     }
 
-    /// Sleeps until woken, until `deadline`, or for a second at most ([`Parked::Interrupted`]: look
+    /// Sleeps until woken, until `deadline`, or for a nap, of a second at most ([`Parked::Interrupted`]: look
     /// whether a signal came in, look again, arm again).
     pub fn park(&mut self, deadline: Option<Instant>) -> Parked {
         match self.heard {
@@ -351,5 +346,48 @@ impl Counts {
             self.system_calls
                 .fetch_add(called.calls.into(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ring::Woken,
+        shm::queue::{Queue, Settings},
+    };
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) -> Woken {
+            Woken::Gone
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_room_is_heard_after_each_nap() {
+        let settings = Settings {
+            max_items: Some(1),
+            ..Settings::new(1 << 16)
+        };
+        let queue: Arc<Queue<Nobody>> = Queue::create(settings).unwrap();
+        queue
+            .send(&super::super::Item {
+                code: 0,
+                stream: b"x"[..].into(),
+                buffers: &[],
+            })
+            .unwrap();
+        let mut sleeper = queue.sleeper(Side::Room).unwrap();
+        // A signal that comes in between two naps is seen by the caller or by nobody.
+        for nap in [NAP, NAP * 2, NAP * 4] {
+            assert_eq!(sleeper.nap, nap);
+            sleeper.arm();
+            assert_eq!(sleeper.park(None), Parked::Interrupted);
+        }
+        sleeper.arm();
+        queue.shutdown(false).unwrap();
+        assert_eq!(sleeper.park(None), Parked::Woken);
     }
 }

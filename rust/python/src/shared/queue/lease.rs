@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use penstock_core::shm::queue::Lease as Token;
+use penstock_core::{fork::Owner, shm::queue::Lease as Token};
 use pyo3::{PyTraverseError, gc::PyVisit, prelude::*, types::PyAny};
 
 use super::{SharedQueue, refusals};
@@ -20,6 +20,7 @@ pub(crate) struct Lease {
     token: Token,
     item: Py<PyAny>,
     is_settled: AtomicBool,
+    owner: Owner,
 }
 
 impl Lease {
@@ -33,8 +34,23 @@ impl Lease {
             token,
             item: item.unbind(),
             is_settled: AtomicBool::new(false),
+            owner: Owner::current(),
         };
         Py::new(queue.py(), lease)
+    }
+
+    /// The queue, where the item is this process's and not that of one it was forked from.
+    fn queue(&self, py: Python<'_>) -> PyResult<&SharedQueue> {
+        let queue = self.queue.get();
+        if self.owner.is_here() {
+            return Ok(queue);
+        }
+        Err(refusals::misuse(
+            py,
+            queue,
+            "this lease was taken before the fork, by the parent of this process",
+            "let the process settle a lease that has taken it; a child takes its own",
+        ))
     }
 }
 
@@ -55,9 +71,9 @@ impl Lease {
     /// Says that the item was dealt with: nobody else gets it.
     ///
     /// Any thread; it never waits. Raises LeaseLost if the lease was over before: another taker may have
-    /// the item by now, so what was done for it may be done twice.
+    /// the item by now, so what was done for it may be done twice; Misuse in a forked child of the taker.
     fn ack(&self, py: Python<'_>) -> PyResult<()> {
-        let queue = self.queue.get();
+        let queue = self.queue(py)?;
         match queue.queue.acknowledge(self.token) {
             Ok(()) => self.is_settled.store(true, Ordering::Relaxed),
             Err(failure) => return Err(refusals::of_lease(py, queue, failure, self.is_settled())),
@@ -67,9 +83,10 @@ impl Lease {
 
     /// Hands the item back, for the next taker, who may be this one.
     ///
-    /// Any thread; it never waits. Raises LeaseLost if the lease was over before.
+    /// Any thread; it never waits. Raises LeaseLost if the lease was over before, and Misuse in a forked child
+    /// of the taker.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let queue = self.queue.get();
+        let queue = self.queue(py)?;
         match queue.queue.give_back(self.token) {
             Ok(()) => self.is_settled.store(true, Ordering::Relaxed),
             Err(failure) => return Err(refusals::of_lease(py, queue, failure, self.is_settled())),

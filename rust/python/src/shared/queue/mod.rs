@@ -22,7 +22,10 @@ use std::{
     time::Duration,
 };
 
-use penstock_core::shm::queue::{self as core, Batch, QueueError, Taken};
+use penstock_core::{
+    fork::PerProcess,
+    shm::queue::{self as core, Batch, QueueError, Taken},
+};
 use pyo3::prelude::*;
 
 use crate::{queue::QueueOperation, waiter::Waiter};
@@ -72,8 +75,8 @@ pub(crate) struct SharedQueue {
     /// without.
     batch: Mutex<Batch>,
     /// The errors of items that were in one batch with others and could not be rebuilt, as they are
-    /// raised by the next takers.
-    unread: Mutex<Vec<PyErr>>,
+    /// raised by the next takers of this process; a forked child leaves its parent's to the parent.
+    unread: PerProcess<Mutex<Vec<PyErr>>>,
     has_unread: AtomicBool,
 }
 
@@ -98,7 +101,7 @@ impl SharedQueue {
             queue,
             spin,
             batch: Mutex::default(),
-            unread: Mutex::default(),
+            unread: PerProcess::new(),
             has_unread: AtomicBool::new(false),
         }
     }
@@ -179,7 +182,7 @@ impl SharedQueue {
     #[cold]
     fn keep_unread(&self, mut unread: Vec<PyErr>) {
         unread.reverse();
-        if let Ok(mut kept) = self.unread.lock() {
+        if let Ok(mut kept) = self.unread.get_or_make(Arc::default).lock() {
             kept.splice(0..0, unread);
             self.has_unread.store(true, Ordering::Relaxed);
         }
@@ -196,7 +199,11 @@ impl SharedQueue {
 
     #[cold]
     fn next_unread(&self) -> Option<PyErr> {
-        let mut kept = self.unread.try_lock().ok()?;
+        let Some(unread) = self.unread.get() else {
+            self.has_unread.store(false, Ordering::Relaxed);
+            return None;
+        };
+        let mut kept = unread.try_lock().ok()?;
         let next = kept.pop();
         self.has_unread.store(!kept.is_empty(), Ordering::Relaxed);
         next

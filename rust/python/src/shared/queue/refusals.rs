@@ -67,7 +67,7 @@ pub(super) fn of_labelled(py: Python<'_>, label: &str, failure: QueueError) -> P
             named(py, "Closed", &message, Some(hint))
         }
         QueueError::Crowded => {
-            let hint = "let processes that need the queue no more close it, or end";
+            let hint = "let processes that need the queue no more close it, or end, and take what dead ones have put";
             named(py, "Rejected", &message, Some(hint))
         }
         QueueError::Namespace => misuse(

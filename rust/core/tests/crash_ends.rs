@@ -1,0 +1,186 @@
+//! Who shuts a queue down at once is killed, or stopped, before each of its stores in turn; nothing stays out under a
+//! lease.
+//!
+//! RUSTFLAGS="--cfg penstock_failpoints" cargo test --release --target-dir target/failpoints --test crash_ends
+#![cfg(penstock_failpoints)]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use penstock_core::{
+    failpoints,
+    ring::{Wake, Woken},
+    shm::queue::{Acknowledged, Batch, Item, Lease, Queue, QueueError, Settings, Taken},
+};
+
+/// A ceiling against hangs, nothing else.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What a child ends with that came to the end of its script before its number.
+const THROUGH: i32 = 42;
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(&self) -> Woken {
+        Woken::Gone
+    }
+}
+
+type TestQueue = Arc<Queue<Nobody>>;
+
+/// One at a time: each forks, and looks at its children only.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Runs `script` in a child, which gets `signal` at its `number`-th store.
+fn child(number: u64, signal: i32, script: impl FnOnce()) -> i32 {
+    // SAFETY: the child runs the script and ends.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            failpoints::arm(number, signal);
+            script();
+            failpoints::disarm()
+        }));
+        let status = match outcome {
+            Ok(true) => THROUGH,
+            Ok(false) => 0,
+            Err(_) => 13,
+        };
+        // SAFETY: as above.
+        unsafe { libc::_exit(status) };
+    }
+    child
+}
+
+fn wait(child: i32, flags: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: `child` is ours.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, flags) };
+    assert_eq!(waited, child);
+    status
+}
+
+fn ended(status: i32) -> i32 {
+    assert!(libc::WIFEXITED(status), "{status:x}");
+    let code = libc::WEXITSTATUS(status);
+    assert_ne!(code, 13, "the script failed");
+    code
+}
+
+fn lease(queue: &TestQueue) -> Lease {
+    let mut batch = Batch::new();
+    queue.take(1, usize::MAX, &mut batch).unwrap();
+    batch
+        .pop()
+        .map(|taken: Taken<'_>| taken.lease.unwrap())
+        .unwrap()
+}
+
+/// Five items with slabs of this process; a dead one has the first under a lease, and the second has come back.
+fn world() -> TestQueue {
+    let queue: TestQueue = Queue::create(Settings {
+        ack: Some(Acknowledged {
+            lease: 100 * LONG,
+            leases: 16,
+        }),
+        ..Settings::new(1 << 20)
+    })
+    .unwrap();
+    for _ in 0..5 {
+        queue
+            .send(&Item {
+                code: 7,
+                stream: vec![7; 20_000].as_slice().into(),
+                buffers: &[],
+            })
+            .unwrap();
+    }
+    let dead = child(u64::MAX, 0, || {
+        lease(&queue);
+        // SAFETY: ends the child as a kill does, with everything as it is.
+        unsafe { libc::_exit(THROUGH) };
+    });
+    assert_eq!(ended(wait(dead, 0)), THROUGH);
+    let second = lease(&queue);
+    queue.give_back(second).unwrap();
+    queue
+}
+
+/// Has one item dealt with, one given back before the end and one after it, one under a lease when it leaves.
+fn script(queue: &TestQueue) {
+    let leases: Vec<_> = (0..3).map(|_| lease(queue)).collect();
+    queue.give_back(leases[0]).unwrap();
+    queue.shutdown(true).unwrap();
+    queue.give_back(leases[1]).unwrap();
+    queue.close();
+}
+
+fn check(queue: &TestQueue) {
+    queue.shutdown(true).unwrap();
+    assert!(matches!(
+        queue.take(1, 1, &mut Batch::new()),
+        Err(QueueError::ShutDown)
+    ));
+    let end = Instant::now() + LONG;
+    loop {
+        let seen = queue.statistics().unwrap();
+        let all = (
+            seen.participants,
+            seen.dead,
+            seen.leased,
+            seen.slabs,
+            seen.items,
+        );
+        if all == (1, 0, 0, 0, 0) {
+            return;
+        }
+        assert!(Instant::now() < end, "something is left: {seen:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn who_ends_a_queue_at_once_is_killed() {
+    let _turn = TURN.lock();
+    for number in 1.. {
+        let queue = world();
+        let status = wait(child(number, libc::SIGKILL, || script(&queue)), 0);
+        check(&queue);
+        if !libc::WIFSIGNALED(status) {
+            assert_eq!(ended(status), THROUGH);
+            assert!(number > 20, "no script is as short as that");
+            return;
+        }
+    }
+}
+
+#[test]
+fn who_ends_a_queue_at_once_is_stopped() {
+    let _turn = TURN.lock();
+    for number in 1.. {
+        let queue = world();
+        let child = child(number, libc::SIGSTOP, || script(&queue));
+        let mut status = wait(child, libc::WUNTRACED);
+        let is_stopped = libc::WIFSTOPPED(status);
+        // Another one ends it meanwhile.
+        queue.shutdown(true).unwrap();
+        if is_stopped {
+            // SAFETY: `child` is ours and not reaped yet.
+            assert_eq!(unsafe { libc::kill(child, libc::SIGCONT) }, 0);
+            status = wait(child, 0);
+        }
+        // What it came to after the end is refused; that is no harm.
+        assert!(libc::WIFEXITED(status));
+        check(&queue);
+        if !is_stopped {
+            assert!(number > 20, "no script is as short as that");
+            return;
+        }
+    }
+}
