@@ -17,7 +17,7 @@ from penstock.queues import QueueEmpty, QueueFull, QueueShutDown
 from penstock.shared import Lease
 
 from . import children
-from .conftest import PATIENCE, Start, ended, named, until
+from .conftest import PATIENCE, Start, ended, until
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -138,7 +138,7 @@ def _take_and_stay(queue: SharedQueue[Any], ready: SharedQueue[Any]) -> None:
 
 
 def test_so_many_can_begin_by_putting_and_a_later_one_when_one_is_done(fork: Start):
-    queue: SharedQueue[Any] = SharedQueue(1 << 16, name=named("crowd"))
+    queue: SharedQueue[Any] = SharedQueue(1 << 16)
 
     def another() -> SharedQueue[Any]:
         # Each handle is a participant of its own.
@@ -150,7 +150,7 @@ def test_so_many_can_begin_by_putting_and_a_later_one_when_one_is_done(fork: Sta
     # A dead one counts as long as something of it is inside.
     assert ended(fork(children.put, queue, 0)) == 0
     late = another()
-    match = rf"'{queue.name}': all seats of the queue are taken, {SENDERS} of {SEATS} for a process that begins"
+    match = f"all seats of the queue are taken, {SENDERS} of {SEATS} for a process that begins by putting"
     with pytest.raises(Rejected, match=match) as refused:
         late.put(SENDERS)
     assert "take what dead ones have put" in (refused.value.hint or "")
