@@ -33,7 +33,7 @@ impl Wake for Nobody {
 type TestQueue = Arc<Queue<Nobody>>;
 
 /// What each item has: a slab of its own.
-const SLAB: [u8; 20_000] = [7; 20_000];
+static SLAB: [u8; 20_000] = [7; 20_000];
 
 fn item(bytes: &[u8]) -> Item<'_> {
     Item {

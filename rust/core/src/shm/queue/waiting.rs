@@ -33,6 +33,10 @@ use crate::{
 /// The first look of who waits for room.
 const NAP: Duration = Duration::from_micros(500);
 
+/// The first sleep of a thread, at most. A signal that comes in between the last look for one and the sleep is seen
+/// behind it, and most come soon after something has begun to wait, if at all.
+const GLANCE: Duration = Duration::from_millis(16);
+
 /// Rings answered one by one; more at once are as good as that many.
 const MOST_RINGS: u32 = SEATS as u32;
 
@@ -302,7 +306,7 @@ pub struct Sleeper {
 impl Sleeper {
     pub(super) fn new<W: Wake + Send + Sync + 'static>(waiting: &Arc<Waiting<W>>) -> Self {
         Self {
-            nap: waiting.first_nap(),
+            nap: waiting.first_nap().min(GLANCE),
             place: Arc::<Waiting<W>>::clone(waiting),
             heard: None,
             is_counted: false,
