@@ -54,9 +54,7 @@ def forward(source: Queue, target: Queue) -> None:
         target.put((os.getpid(), item))
 
 
-def get(queue: Any, ready: Any = None) -> None:
-    if ready is not None:
-        ready.put(os.getpid())
+def get(queue: Queue) -> None:
     queue.get()
 
 

@@ -172,9 +172,18 @@ def test_what_is_raised_is_what_readers_catch():
     [
         ({"max_bytes": 0}, "max_bytes=0 makes no queue"),
         ({"max_bytes": -1}, "max_bytes=-1 makes no queue"),
+        ({"max_bytes": -(2**64)}, "max_bytes=-18446744073709551616 makes no queue"),
+        ({"max_bytes": 2**37 + 1}, "max_bytes=137438953473 is more than a queue can have"),
+        ({"max_bytes": 2**64}, "max_bytes=18446744073709551616 is more than a queue can have"),
+        ({"max_bytes": 2**2000}, r"max_bytes=\d+ is more than a queue can have"),
+        ({"max_bytes": -(2**2000)}, r"max_bytes=-\d+ makes no queue"),
+        ({"max_items": -(2**64)}, "max_items=-18446744073709551616 makes no queue"),
+        ({"arena_bytes": 2**63}, "arena_bytes=9223372036854775808 is more than a queue can have"),
+        ({"lease": float("inf")}, "lease=inf is no time"),
+        ({"lease": 1e300}, "lease=1e300 is no time"),
         ({"max_items": 0}, "max_items=0 makes no queue"),
         ({"arena_bytes": 0}, "arena_bytes=0 makes no queue"),
-        ({"lease": -1.0}, "lease=-1 is no time"),
+        ({"lease": -1.0}, "lease=-1.0 is no time"),
         ({"lease": float("nan")}, "lease=NaN is no time"),
         ({"lease": 0.0, "ack": True}, "lease=0 leaves no time"),
         ({"spin": -0.1}, "spin=-0.1 is no time"),
@@ -185,6 +194,14 @@ def test_settings_that_make_no_queue(settings: dict[str, Any], complaint: str):
         SharedQueue(name=named("orders"), **settings)
     assert f"shared queue '{named('orders')}'" in str(refused.value)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("max_items", [2**31, 2**32, 2**63, 2**64, 2**2000])
+def test_more_items_than_ever_fit_are_no_bound(max_items: int):
+    queue: SharedQueue[int] = SharedQueue(max_items=max_items)
+    assert queue.max_items is None
+    queue.put(1)
+    assert queue.get() == 1
 
 
 def test_what_a_queue_says_of_itself():

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -63,76 +60,23 @@ def test_the_same_rounds_invent_no_harm():
     assert rounds_of_multiprocessing(disturbances=0, patience=PATIENCE) > 0
 
 
-# --- the next item, after a taker has died in its sleep ---------------------------------------
+# --- a shutdown -------------------------------------------------------------------------------
 
 
 @contextmanager
-def taking(
-    queue: Any, body: Callable[[Any, Any], None] | None = None
-) -> Iterator[tuple[BaseProcess, Any]]:
-    """A process that waits for one item, and the line by which it says which one came."""
+def waiting(queue: Any, body: Callable[[Any, Any], None]) -> Iterator[Any]:
+    """A process that waits, and the line by which it says what came of it."""
     context: Any = get_context("spawn")
     line, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=body or take_one, args=(queue, theirs))
+    process = context.Process(target=body, args=(queue, theirs))
     process.start()
     theirs.close()
     try:
-        yield process, line
+        yield line
     finally:
         process.kill()
         process.join()
         line.close()
-
-
-def take_one(queue: Any, line: Any) -> None:
-    line.send(queue.get())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        os.sched_yield()
-
-
-def sleeps(process: BaseProcess) -> bool:
-    """Whether it waits in the kernel, and not for its own start."""
-    try:
-        stat = Path(f"/proc/{process.pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] == "S"
-
-
-def test_an_item_goes_to_another_taker_when_one_was_killed_in_its_sleep():
-    with SharedQueue[int]() as queue, taking(queue) as (first, _):
-        until(lambda: queue.statistics().waiting_getters == 1)
-        with taking(queue) as (_second, line):
-            until(lambda: queue.statistics().waiting_getters == 2)
-            first.kill()
-            queue.put(1)
-            assert line.poll(PATIENCE)
-            assert line.recv() == 1
-
-
-def test_the_same_script_shows_that_a_queue_of_multiprocessing_stays_stuck():
-    queue = get_context("spawn").Queue()
-    reading: Any = queue._rlock  # type: ignore[attr-defined]
-
-    def held() -> bool:
-        if not reading.acquire(block=False):
-            return True
-        reading.release()
-        return False
-
-    with closing(queue), taking(queue) as (first, _):
-        until(held)
-        with taking(queue) as (second, line):
-            until(lambda: sleeps(second))
-            first.kill()
-            first.join()
-            queue.put(1)
-            assert not line.poll(1.0)
 
 
 def wait_for_the_end(queue: Any, line: Any) -> None:
@@ -153,7 +97,7 @@ def wait_for_the_end(queue: Any, line: Any) -> None:
 
 
 def test_a_shutdown_elsewhere_ends_the_wait_of_every_task():
-    with SharedQueue[int]() as queue, taking(queue, wait_for_the_end) as (_, line):
+    with SharedQueue[int]() as queue, waiting(queue, wait_for_the_end) as line:
         assert line.recv() == "both wait"
         queue.shutdown()
         assert line.poll(PATIENCE)

@@ -66,3 +66,70 @@ if __name__ == "__main__":
     argument, result = ended.stdout.splitlines()
     assert f"{1 << 29} bytes wanted" in argument
     assert f"{1 << 28} bytes wanted" in result
+
+
+def test_a_queue_refuses_before_the_limit_and_keeps_what_it_has(group: Group):
+    ended = group.run("""
+from penstock import SharedArray, SharedQueue
+MIB = 1 << 20
+for size in (100, 5000, 100_000, 8 * MIB):
+    queue = SharedQueue(128 * MIB, arena_bytes=128 * MIB)
+    item, count = b"x" * size, 0
+    try:
+        while True:
+            queue.put(item)
+            count += 1
+    except MemoryError as error:
+        print(error)
+    print(count * size > 24 * MIB, count * size < 96 * MIB, len(queue) == count)
+    # One at a time: what is taken is this process's own memory.
+    print(all(queue.get() == item for _ in range(count)), queue.empty())
+    queue.close()
+
+with SharedQueue(128 * MIB, arena_bytes=128 * MIB) as queue:
+    born = []
+    try:
+        while True:
+            born.append(SharedArray.empty(MIB, "u1", queue=queue))
+            born[-1].fill(7)
+    except MemoryError as error:
+        print(error)
+    print(24 < len(born) < 96)
+    queue.put(born.pop(0))
+    print(queue.get().min() == 7)
+    del born
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    refusals = [line for line in lines if "no memory for the queue's pages" in line]
+    assert len(refusals) == 5, lines
+    for refusal in refusals:
+        assert f"limited to {96 * MIB}" in refusal, refusal
+        assert group.folder.name in refusal, refusal
+    rest = " ".join(line for line in lines if line not in refusals)
+    assert set(rest.split()) == {"True"}, lines
+
+
+def test_an_array_with_memory_of_its_own_is_refused_before_the_limit(group: Group):
+    ended = group.run("""
+from penstock import SharedArray
+kept = []
+try:
+    while True:
+        kept.append(SharedArray.empty(4 << 20, "u1"))
+except MemoryError as error:
+    print(error)
+print(4 < len(kept) < 24)
+del kept
+SharedArray.empty(4 << 20, "u1").fill(1)
+try:
+    SharedArray.empty(1 << 30, "u1")
+except MemoryError as error:
+    print(error)
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    filled, took, large = ended.stdout.splitlines()
+    assert took == "True"
+    for refusal in (filled, large):
+        assert "SharedArray: no memory for" in refusal
+        assert f"limited to {96 * MIB}" in refusal

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -120,3 +122,42 @@ def test_a_pickled_queue_that_is_gone():
         pickle.loads(pickled)
     other.put(1)
     assert other.get() == 1
+
+
+def test_a_lack_of_descriptors_is_no_lack_of_a_queue():
+    program = """
+import contextlib, errno, os, resource, sys
+from penstock import SharedQueue
+
+def refusal(call):
+    try:
+        with call():
+            return None
+    except OSError as error:
+        assert "shared queue" in str(error), error
+        return error.errno
+
+name = sys.argv[1]
+other = SharedQueue(name=f"{name}-other")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+for free in range(8):
+    taken = []
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.dup(0))
+    for fd in taken[len(taken) - free:]:
+        os.close(fd)
+    said = [
+        refusal(lambda: SharedQueue()),
+        refusal(lambda: SharedQueue(name=name)),
+        refusal(lambda: SharedQueue.attach(f"{name}-other")),
+    ]
+    assert set(said) <= {None, errno.EMFILE}, said
+    if free == 0:
+        assert None not in said, said
+    for fd in taken[: len(taken) - free]:
+        os.close(fd)
+assert said == [None, None, None], said
+"""
+    command = [sys.executable, "-W", "error", "-c", program, named("orders")]
+    subprocess.run(command, check=True, timeout=PATIENCE)

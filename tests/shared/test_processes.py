@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import multiprocessing
 import os
-import queue as standard
 import signal
 from typing import Any
 
@@ -148,38 +146,6 @@ def test_what_a_killed_putter_had_put_comes_out(start: Start):
     assert len(numbers) >= 50
     queue.put((0, 0))
     assert queue.get() == (0, 0)
-
-
-def test_the_next_item_passes_a_getter_that_was_killed_where_it_waited(start: Start, blocked):
-    queue: SharedQueue[str] = SharedQueue()
-    got: SharedQueue[Any] = SharedQueue()
-    doomed = start(children.get, queue)
-    blocked(queue, getters=1)
-    other = start(children.forward, queue, got)
-    blocked(queue, getters=2)
-    doomed.kill()
-    doomed.join()
-    for number in range(3):
-        queue.put(f"item {number}")
-        assert got.get(timeout=PATIENCE) == (other.pid, f"item {number}")
-
-
-def test_the_same_script_stays_stuck_with_the_standard_library():
-    context = multiprocessing.get_context("fork")
-    queue, ready = context.Queue(), context.Queue()
-    doomed = context.Process(target=children.get, args=(queue, ready))
-    doomed.start()
-    ready.get(timeout=PATIENCE)
-    # It waits once it has the lock that all readers share.
-    until(lambda: not queue._rlock.acquire(block=False) or queue._rlock.release())
-    doomed.kill()
-    doomed.join()
-    queue.put("item")
-    with pytest.raises(standard.Empty):
-        queue.get(timeout=0.3)
-    for each in (queue, ready):
-        each.cancel_join_thread()
-        each.close()
 
 
 def test_a_stopped_getter_holds_nobody_up(start: Start, blocked):

@@ -7,7 +7,6 @@ module and not before.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from penstock._native import plain_memory
 from penstock.errors import Misuse
 
 from .passing import duplicate, spawning
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ("SharedArray",)
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
 
 class _Memory:
-    """A sealed file in memory, mapped; the kernel frees it when the last process lets go of it."""
+    """A file in memory, mapped; the kernel frees it when the last process lets go of it."""
 
     def __init__(self, fd: int, length: int) -> None:
         self.fd = fd
@@ -42,15 +40,13 @@ class _Memory:
 
     @classmethod
     def create(cls, length: int) -> _Memory:
-        fd = os.memfd_create("penstock-array", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fd = None
         try:
-            os.ftruncate(fd, length)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-            # The pages now: a lack of memory is an error here, and would be a SIGBUS at a store.
-            os.posix_fallocate(fd, 0, length)
+            fd = plain_memory(length)
             return cls(fd, length)
-        except (OSError, OverflowError, ValueError) as failure:
-            os.close(fd)
+        except (MemoryError, OSError, OverflowError, ValueError) as failure:
+            if fd is not None:
+                os.close(fd)
             message = f"SharedArray: no memory for {length} bytes: {failure}"
             raise MemoryError(message) from failure
 

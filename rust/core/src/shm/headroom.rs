@@ -7,6 +7,9 @@
 //! them first, whoever made the file, and counted neither as file cache nor as anything the kernel
 //! could drop.
 //!
+//! The machine itself is asked, too: it has what `MemAvailable` says, and its free swap. A range larger than that would
+//! end programs that have nothing to do with it.
+//!
 //! Best effort. Groups are those of versions 1 and 2 (also mixed), from this process's own up to
 //! the highest that is mounted here; a limit that lies above what a container sees is not seen.
 //! Nobody reserves anything: what others take between the answer and the touch is theirs, which is
@@ -111,15 +114,20 @@ impl Headroom {
             self.until = now.saturating_add(LOOK_AGAIN);
             self.owner = fork::Owner::current();
         }
-        let mut left = u64::MAX;
-        for group in &self.groups {
-            let after = group.after(wanted);
-            left = left
-                .min(after.map_err(|refusal| io::Error::new(io::ErrorKind::OutOfMemory, refusal))?);
-        }
+        let left = self.after(wanted);
+        let left = left.map_err(|refusal| io::Error::new(io::ErrorKind::OutOfMemory, refusal))?;
         self.grant = GRANT.min(left / GRANT_SHARE);
         self.grant_until = now.saturating_add(GRANT_LASTS);
         Ok(())
+    }
+
+    /// What all of them could still grant after `wanted` bytes.
+    fn after(&self, wanted: u64) -> Result<u64, Refusal> {
+        let groups = self.groups.iter().map(|group| group.after(wanted));
+        let machine = std::iter::once_with(|| after_machine(&self.root, wanted));
+        groups
+            .chain(machine)
+            .try_fold(u64::MAX, |left, after| Ok(left.min(after?)))
     }
 
     /// Finds the groups that have a limit. What cannot be read limits nothing.
@@ -185,8 +193,7 @@ impl Group {
         let (Some(limit), Some(used)) = (self.read(self.limit), self.read(self.used)) else {
             return Ok(u64::MAX); // the group is gone, or its limit
         };
-        let margin = (limit / MARGIN_SHARE).clamp(MARGIN_MIN, MARGIN_MAX);
-        let needed = wanted.saturating_add(wanted / BOOKKEEPING + margin);
+        let (margin, needed) = needed(wanted, limit);
         let free = limit.saturating_sub(used);
         if let Some(left) = free.checked_sub(needed) {
             return Ok(left);
@@ -205,7 +212,7 @@ impl Group {
             used,
             spare,
             margin,
-            group: self.folder.clone(),
+            group: Some(self.folder.clone()),
         })
     }
 
@@ -253,6 +260,34 @@ impl Group {
     }
 }
 
+/// The margin that is kept of a limit, and what must be free for so many bytes, that margin included.
+fn needed(wanted: u64, limit: u64) -> (u64, u64) {
+    let margin = (limit / MARGIN_SHARE).clamp(MARGIN_MIN, MARGIN_MAX);
+    let needed = wanted.saturating_add(wanted / BOOKKEEPING + margin);
+    (margin, needed)
+}
+
+/// What the machine could give after `wanted` bytes, the margin left alone.
+fn after_machine(root: &Path, wanted: u64) -> Result<u64, Refusal> {
+    let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+    let bytes = |key| entry(&meminfo, key).saturating_mul(1024);
+    let (limit, free) = (bytes("MemTotal:"), bytes("MemAvailable:"));
+    if free == 0 {
+        return Ok(u64::MAX); // not told
+    }
+    let (margin, needed) = needed(wanted, limit);
+    let spare = bytes("SwapFree:");
+    let left = free.saturating_add(spare).checked_sub(needed);
+    left.ok_or_else(|| Refusal {
+        wanted,
+        limit,
+        used: limit.saturating_sub(free),
+        spare,
+        margin,
+        group: None,
+    })
+}
+
 /// The number at the start of a file; None for `max`, for what is as good as that, or on failure.
 fn number(path: &Path) -> Option<u64> {
     let mut text = [0; 24];
@@ -278,21 +313,32 @@ struct Refusal {
     used: u64,
     spare: u64,
     margin: u64,
-    group: PathBuf,
+    /// None: the machine itself.
+    group: Option<PathBuf>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            wanted,
+            limit,
+            used,
+            spare,
+            margin,
+            group,
+        } = self;
+        if let Some(group) = group {
+            return write!(
+                f,
+                "{wanted} bytes wanted, but the control group {} is limited to {limit} and uses {used} \
+                 ({spare} of them could be given back, {margin} are kept free)",
+                group.display(),
+            );
+        }
         write!(
             f,
-            "{} bytes wanted, but the control group {} is limited to {} and uses {} \
-             ({} of them could be given back, {} are kept free)",
-            self.wanted,
-            self.group.display(),
-            self.limit,
-            self.used,
-            self.spare,
-            self.margin,
+            "{wanted} bytes wanted, but of the machine's {limit} are {used} in use and cannot be given back \
+             (there are {spare} of swap, {margin} are kept free)",
         )
     }
 }

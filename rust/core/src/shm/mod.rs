@@ -47,4 +47,4 @@ pub use parcel::{INLINE_MAX, Parcel};
 #[cfg(not(penstock_loom))]
 pub use port::{Arrival, Port, PortError, Waited, WorkerEnd};
 #[cfg(not(penstock_loom))]
-pub use segment::Segment;
+pub use segment::{Segment, plain_memory};

@@ -54,16 +54,7 @@ impl Segment {
         length: usize,
         parameters: [u64; 3],
     ) -> io::Result<Self> {
-        let size = libc::off_t::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let (fd, is_sealed) = new_file(name)?;
-        // SAFETY: plain system calls on a descriptor that is open.
-        if unsafe { libc::ftruncate(fd.as_raw_fd(), size) } < 0
-            || is_sealed
-                // SAFETY: as above.
-                && unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } < 0
-        {
-            return Err(io::Error::last_os_error());
-        }
+        let (fd, is_sealed) = file_of(name, length)?;
         let segment = Self::map(fd, length, is_sealed)?;
         segment.reserve(0, HEADER_BYTES)?;
         let header = Header::new(content, length, parameters);
@@ -179,7 +170,7 @@ impl Segment {
         if self.is_sealed {
             return Ok(());
         }
-        self.allocate(offset, length)
+        allocate(&self.fd, offset, length)
     }
 
     fn touch(&self, offset: usize, length: usize) -> io::Result<()> {
@@ -197,22 +188,7 @@ impl Segment {
             return Err(error);
         }
         // Before Linux 5.14 there is no such advice; allocating in the file comes close.
-        self.allocate(offset, length)
-    }
-
-    fn allocate(&self, offset: usize, length: usize) -> io::Result<()> {
-        loop {
-            // SAFETY: a plain system call on a descriptor that is open.
-            let answer =
-                unsafe { libc::fallocate(self.fd.as_raw_fd(), 0, offset as i64, length as i64) };
-            if answer == 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
+        allocate(&self.fd, offset, length)
     }
 
     /// Gives the pages of the range back to the system; they read as zero afterwards.
@@ -227,6 +203,48 @@ impl Segment {
                 length as i64,
             )
         };
+    }
+}
+
+/// A file of `length` zeroes as segments are made of, all of its pages there, and nothing of penstock's in it:
+/// memory that several programs use as they agree. A lack of memory is an error here.
+pub fn plain_memory(name: &CStr, length: usize) -> io::Result<OwnedFd> {
+    let (fd, _) = file_of(name, length)?;
+    for done in (0..length).step_by(STEP) {
+        headroom::ask(length - done)?;
+        allocate(&fd, done, STEP.min(length - done))?;
+    }
+    Ok(fd)
+}
+
+/// A new file of that length, sealed if it can be, and whether it is.
+fn file_of(name: &CStr, length: usize) -> io::Result<(OwnedFd, bool)> {
+    let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "no file can be that long");
+    let size = libc::off_t::try_from(length).map_err(|_| too_long())?;
+    let (fd, is_sealed) = new_file(name)?;
+    // SAFETY: plain system calls on a descriptor that is open.
+    if unsafe { libc::ftruncate(fd.as_raw_fd(), size) } < 0
+        || is_sealed
+            // SAFETY: as above.
+            && unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } < 0
+    {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((fd, is_sealed))
+}
+
+/// Takes the pages of a range of a file in memory.
+fn allocate(fd: &OwnedFd, offset: usize, length: usize) -> io::Result<()> {
+    loop {
+        // SAFETY: a plain system call on a descriptor that is open.
+        let answer = unsafe { libc::fallocate(fd.as_raw_fd(), 0, offset as i64, length as i64) };
+        if answer == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod arena;
 mod codes;
+mod memory;
 mod parcel;
 mod port;
 mod queue;
@@ -11,6 +12,7 @@ mod slab;
 mod watch;
 
 pub(crate) use arena::Arena;
+pub(crate) use memory::plain_memory;
 pub(crate) use parcel::Parcel;
 pub(crate) use port::Port;
 pub(crate) use queue::{Lease, Operation, SharedItems, SharedQueue, install_shortcuts};

@@ -241,6 +241,44 @@ fn swap_is_room_as_far_as_the_group_may_use_it() {
 }
 
 #[test]
+fn the_machine_itself_is_a_bound() {
+    let meminfo = |free, swap| {
+        format!(
+            "MemTotal: {} kB\nMemFree: 9 kB\nMemAvailable: {} kB\nSwapFree: {} kB",
+            2048 << 10,
+            free << 10,
+            swap << 10
+        )
+    };
+    let mut machine = Machine::new("", "");
+    machine.write("proc/meminfo", meminfo(1024, 0));
+    // 64 of them kept.
+    assert!(machine.grants(952));
+    assert!(!machine.grants(953));
+    let refusal = machine.refusal(953);
+    assert!(
+        refusal.contains("the machine's 2147483648 are 1073741824 in use"),
+        "{refusal}"
+    );
+    machine.write("proc/meminfo", meminfo(1024, 100));
+    assert!(machine.grants(1051));
+    assert!(!machine.grants(1052));
+    assert!(!machine.grants(1 << 30));
+    machine.write("proc/meminfo", "MemTotal: 1 kB");
+    assert!(machine.grants(1 << 30), "what is not told limits nothing");
+    // The tighter one counts.
+    let mut machine = Machine::new(TWO, "0::/app");
+    machine.two("app", 64 * MIB, 0);
+    machine.write("proc/meminfo", meminfo(80, 0));
+    assert!(machine.grants(15));
+    assert!(!machine.grants(16));
+    assert!(machine.refusal(16).contains("the machine"));
+    machine.write("proc/meminfo", meminfo(70, 0));
+    assert!(!machine.grants(60));
+    assert!(machine.refusal(60).contains("group"), "which is told first");
+}
+
+#[test]
 fn the_margin_grows_with_the_limit_within_bounds() {
     let mut machine = Machine::new(TWO, "0::/app");
     for (limit, most) in [(8, 6), (64, 59), (512, 476), (4096, 4000)] {

@@ -3,7 +3,11 @@
 use std::{fmt, io};
 
 use super::{
-    super::{door::DoorError, lane::Corrupt, layout::AttachError},
+    super::{
+        door::{DoorError, Refused},
+        lane::Corrupt,
+        layout::AttachError,
+    },
     seated::SENDERS,
     sleepers::SEATS,
 };
@@ -91,9 +95,22 @@ impl From<DoorError> for QueueError {
     fn from(error: DoorError) -> Self {
         match error {
             DoorError::Io(error) => Self::Io(error),
+            // This process's want, and nothing that can be said of who was asked.
+            DoorError::Refused {
+                why: Refused::Io(error),
+                ..
+            } if is_want(&error) => Self::Io(error),
             error => Self::Door(error),
         }
     }
+}
+
+/// Whether the system has no more of something to give.
+pub(super) fn is_want(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
+    )
 }
 
 impl From<AttachError> for QueueError {

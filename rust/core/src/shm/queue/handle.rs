@@ -19,6 +19,7 @@ use super::{
     waiting::Sleeper,
 };
 use crate::{
+    eventfd::EventFd,
     fork::{Owner, PerProcess},
     ring::Wake,
     shm::{
@@ -83,6 +84,8 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
                     if queue.here().join_now()? {
                         return Ok(queue);
                     }
+                    // The address is in use, or there was no descriptor for the door.
+                    EventFd::new().map_err(QueueError::Io)?;
                 }
                 Err(other @ (DoorError::Name { .. } | DoorError::Io(_))) => {
                     return Err(other.into());
@@ -90,6 +93,7 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
                 Ok(()) | Err(_) => {}
             }
             if Instant::now() >= deadline {
+                EventFd::new().map_err(QueueError::Io)?; // without one nobody can be asked
                 let name = name.to_owned();
                 return Err(DoorError::Taken { name, seat: 0 }.into());
             }

@@ -1,19 +1,41 @@
 //! Any bytes in any field of a queue's segment: an answer to every operation, no crash and no hang.
+//!
+//! | field | who believes it, and how far | spoilt by |
+//! |---|---|---|
+//! | header: magic, version, content, length, parameters, checksum | `Header::check` on attach | [`Field::Header`] and [`Step::Reopen`]; each by itself in `layout`; any file in `segment` |
+//! | charter: id, namespace, sizes, lease, name | `Shared::attach`: the digest; and, with a digest forged to match, bounds and length | [`Field::Charter`]; `a_forged_charter_gives_an_answer` |
+//! | control: shutdown, roster, lanes in use, sleepers, returns | nobody is hurt by any value | [`Field::Control`] |
+//! | seats: word, start time, burying, slots in use, bells | `seats`, `burial`: swaps of what was read; `ArenaMap::used` | [`Field::Seat`] |
+//! | lanes' indices: tail, head, tally | `Feed::end_behind`, `FeedSender::has_room` | [`Field::Head`]; `feed::nonsense_gives_an_answer` |
+//! | lanes' records: mark, kind, length, tally, content | `Feed::prefix_at`, `copy`, `tally_at` | [`Field::Lane`]; as above |
+//! | entries of leases: word, deadline, position, shape, content | `Entry::read`, swaps of what was read | [`Field::Lease`] |
+//! | references in records and entries: count, arena, slot, generation, offset, length | `references::decode`, `Seated::pin`, `Holder::pin` | [`Field::Lane`], [`Field::Lease`]; `any_reference_gives_an_answer` |
+//! | slab tables: generation, holders | `SlabEntry::pin` | [`Field::Slab`] |
 
 use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::{
-    Acknowledged, Batch, Item, Queue, Settings, Side,
+    Acknowledged, Batch, Item, Queue, QueueError, Settings, Side,
     leases::Entry,
-    plan::{CHARTER, Plan},
+    plan::{CHARTER, Charter, Plan},
+    process,
+    references::{self, Reference, SLABS},
+    seated::Seated,
     seats::Seat,
+    shared::Shared,
     sleepers::SEATS,
 };
 use crate::{
     ring::{Wake, Woken},
-    shm::{arena::TABLE_BYTES, feed::FeedHead, slab::SlabEntry},
+    shm::{
+        arena::{SlabRef, TABLE_BYTES, UNIT},
+        feed::FeedHead,
+        layout::{AttachError, Content},
+        segment::Segment,
+        slab::SlabEntry,
+    },
     sync::{Arc, AtomicU64, Ordering},
 };
 
@@ -77,7 +99,7 @@ fn field() -> impl Strategy<Value = Field> {
     let first = |few: usize, words: usize| prop_oneof![3 => 0..few, 1 => 0..words];
     prop_oneof![
         1 => (0..8_usize).prop_map(Field::Header),
-        1 => (0..8_usize).prop_map(Field::Charter),
+        1 => (0..16_usize).prop_map(Field::Charter),
         2 => lines(512).prop_map(Field::Control),
         1 => (0..4_usize).prop_map(Field::Control),
         2 => (seat(), lines(size_of::<Seat>() / 8)).prop_map(|(seat, word)| Field::Seat(seat, word)),
@@ -254,4 +276,113 @@ proptest! {
     fn any_bytes_give_an_answer(ack: bool, steps in prop::collection::vec(step(), 1..60)) {
         run(ack, &steps);
     }
+    #[test]
+    fn a_forged_charter_gives_an_answer(
+        words in prop::collection::vec(charter_word(), 16),
+        length in prop_oneof![4 => Just(None), 1 => (1..4000_usize).prop_map(Some)],
+        is_of_this_namespace in prop::bool::weighted(0.9),
+        seats in prop_oneof![8 => Just(SEATS as u64), 1 => any::<u64>()],
+    ) {
+        let mut words: [u64; 16] = words.try_into().unwrap();
+        if is_of_this_namespace {
+            words[2] = process::namespace();
+        }
+        // SAFETY: words and bytes, for which any bits are valid.
+        let charter: Charter = unsafe { std::mem::transmute(words) };
+        let settings = charter.settings();
+        let plan = settings.as_ref().ok().and_then(Plan::of);
+        let wanted = plan.map_or(1 << 20, |plan| plan.length);
+        // In pages; none is touched.
+        let length = length.map_or(wanted, |pages| pages * 4096);
+        let parameters = [seats, charter.digest(), 0];
+        let Ok(segment) = Segment::create(c"forged", Content::Queue, length, parameters) else {
+            return Ok(()); // more than this system can map
+        };
+        let at = segment.at(CHARTER, size_of::<Charter>()).unwrap();
+        // SAFETY: inside the mapping and aligned, and nobody else has it.
+        unsafe { at.cast::<Charter>().write(charter) };
+        let fd = segment.fd().try_clone_to_owned().unwrap();
+        let is_sound = plan.is_some_and(|plan| plan.length == length) && seats == SEATS as u64;
+        match Queue::<Nobody>::attach(fd) {
+            Ok(queue) => {
+                prop_assert!(is_sound && is_of_this_namespace);
+                prop_assert_eq!(queue.settings(), &settings.unwrap());
+                let _ = queue.name();
+                let _ = queue.send(&item(b"item"));
+                let _ = queue.take(1, 100, &mut Batch::new());
+                let _ = queue.statistics();
+            }
+            Err(QueueError::Attach(AttachError::Damaged)) => prop_assert!(!is_sound),
+            Err(QueueError::Namespace) => prop_assert!(!is_of_this_namespace),
+            Err(QueueError::Attach(AttachError::Io(_)) | QueueError::Io(_)) => {}
+            Err(other) => prop_assert!(false, "{other:?}"),
+        }
+    }
+
+    #[test]
+    fn any_reference_gives_an_answer(
+        arena in prop_oneof![3 => 0..3_u16, 1 => any::<u16>()],
+        slot in prop_oneof![2 => 0..3_u64, 1 => Just(4095), 1 => Just(4096), 1 => any::<u64>().prop_map(|slot| slot >> 16)],
+        generation in prop_oneof![3 => 0..3_u64, 1 => any::<u64>()],
+        offset in word_near(1 << 20),
+        length in word_near(1 << 20),
+    ) {
+        let shared = Arc::new(Shared::create(Settings { arena_bytes: 1 << 20, ..Settings::new(1 << 16) }, None).unwrap());
+        let seated = Seated::join(&shared, Side::Items).unwrap();
+        let slab = seated.bear(3 * UNIT).unwrap();
+        let reference = Reference {
+            arena,
+            slab: SlabRef { slot, generation, offset, length },
+        };
+        let mut words = Vec::new();
+        references::encode(&[reference], false, &mut words);
+        let record: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        prop_assert_eq!(references::decode(&record).unwrap(), (vec![reference], false));
+        if let Some(pins) = seated.pin_all(SLABS, &record) {
+            // It was given out, so it can be read, all of it.
+            let (at, length) = pins[0].content();
+            // SAFETY: pinned.
+            let seen = unsafe { std::slice::from_raw_parts(at.as_ptr(), length) };
+            prop_assert!(seen.iter().all(|byte| *byte == 0));
+            prop_assert_eq!((usize::from(arena), slot, generation), (seated.seat(), slab.reference().slot, slab.reference().generation));
+            prop_assert!(offset + length as u64 <= 1 << 20);
+        }
+        for cut in 0..record.len() {
+            prop_assert!(seated.pin_all(SLABS, &record[..cut]).is_none());
+        }
+    }
+
+    #[test]
+    fn any_bytes_for_references_give_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), count in word_near(7), first in 0..3_u64) {
+        let mut bytes = bytes;
+        if let Some(head) = bytes.get_mut(..8) {
+            head.copy_from_slice(&(count as u32 as u64 | first << 32).to_ne_bytes());
+        }
+        if let Ok((found, is_stream_first)) = references::decode(&bytes) {
+            prop_assert!(references::stream_at(found.len()) <= bytes.len());
+            prop_assert!(!is_stream_first || !found.is_empty());
+        }
+    }
+}
+
+/// Numbers of all sizes, those around `bound` above all.
+fn word_near(bound: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![
+        3 => 0..=bound + 1,
+        1 => Just(bound),
+        1 => Just(0),
+        1 => any::<u64>(),
+        1 => (0..9_u64).prop_map(|less| u64::MAX - less),
+        1 => (0..64_u32).prop_map(|bit| 1 << bit),
+    ]
+}
+
+/// What a field of the charter may be forged to: small sizes mostly, so that many make a queue.
+fn charter_word() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 1..1_u64 << 22,
+        1 => Just(0),
+        1 => (0..64_u32).prop_map(|bit| 1 << bit),
+        1 => any::<u64>(),
+    ]
 }

@@ -93,10 +93,12 @@ impl Charter {
                 "a queue has room for one byte at least",
             ));
         }
-        if self.max_items > (u32::MAX / 2).into() || self.leases > 1 << 20 {
+        if self.max_items > Settings::MOST_ITEMS.into() || self.leases > 1 << 20 {
             return Err(QueueError::Settings("a queue cannot have that many items"));
         }
-        if self.max_bytes > 1 << 37 || self.arena_bytes > 1 << 40 {
+        if self.max_bytes > Settings::MOST_BYTES as u64
+            || self.arena_bytes > Settings::MOST_ARENA_BYTES as u64
+        {
             return Err(QueueError::Settings("a queue cannot have that many bytes"));
         }
         if self.leases > 0 && self.lease == 0 {

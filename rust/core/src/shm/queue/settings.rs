@@ -25,6 +25,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The most that `max_bytes` can be.
+    pub const MOST_BYTES: usize = 1 << 37;
+    /// The most that `max_items` can be.
+    pub const MOST_ITEMS: u32 = u32::MAX / 2;
+    /// The most that `arena_bytes` can be.
+    pub const MOST_ARENA_BYTES: usize = 1 << 40;
+
     /// A queue for `max_bytes`, with arenas of twice that.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {

@@ -15,6 +15,7 @@ use super::{
     operation::{Action, Form},
     pack::Pack,
     refusals,
+    whole::Whole,
 };
 use crate::queue::QueueOperation;
 
@@ -78,7 +79,7 @@ impl SharedQueue {
         slf: &Bound<'_, Self>,
         verb: &'static str,
         form: Form,
-        (max, min): (isize, isize),
+        (max, min): (Whole, Whole),
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let this = slf.get();
@@ -102,7 +103,7 @@ impl SharedQueue {
         slf: &Bound<'_, Self>,
         verb: &'static str,
         form: Form,
-        (max, min): (isize, isize),
+        (max, min): (Whole, Whole),
         timeout: Option<f64>,
     ) -> PyResult<QueueOperation> {
         slf.get().check(slf.py(), form)?;
@@ -111,17 +112,24 @@ impl SharedQueue {
     }
 }
 
-/// A size that is given in whole units, at least one.
-fn positive(py: Python<'_>, name: Option<&str>, what: &str, size: isize) -> PyResult<usize> {
-    match usize::try_from(size) {
-        Ok(size) if size > 0 => Ok(size),
-        _ => Err(refusals::setting(
-            py,
-            name,
-            &format!("{what}={size} makes no queue"),
-            "give one or more",
-        )),
-    }
+/// A size that is given in whole units, at least one and not more than `most`.
+fn positive(
+    py: Python<'_>,
+    name: Option<&str>,
+    what: &str,
+    Whole(size): Whole,
+    most: usize,
+) -> PyResult<usize> {
+    let (complaint, hint) = match usize::try_from(size) {
+        Ok(0) | Err(_) if size <= 0 => ("makes no queue", "give one or more".to_owned()),
+        Ok(size) if size <= most => return Ok(size),
+        _ => (
+            "is more than a queue can have",
+            format!("give {most} at most"),
+        ),
+    };
+    let complaint = format!("{what}={size} {complaint}");
+    Err(refusals::setting(py, name, &complaint, &hint))
 }
 
 fn seconds(py: Python<'_>, name: Option<&str>, what: &str, time: f64) -> PyResult<Duration> {
@@ -129,8 +137,8 @@ fn seconds(py: Python<'_>, name: Option<&str>, what: &str, time: f64) -> PyResul
         refusals::setting(
             py,
             name,
-            &format!("{what}={time} is no time"),
-            "give seconds, zero or more",
+            &format!("{what}={time:?} is no time"),
+            "give seconds, zero or more, and not without end",
         )
     })
 }
@@ -138,27 +146,36 @@ fn seconds(py: Python<'_>, name: Option<&str>, what: &str, time: f64) -> PyResul
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (max_bytes = 8388608, max_items = None, *, ack = false, lease = 30.0, spin = 0.0, arena_bytes = None, name = None))]
+    #[pyo3(signature = (max_bytes = Whole(8388608), max_items = None, *, ack = false, lease = 30.0, spin = 0.0, arena_bytes = None, name = None), text_signature = "(max_bytes=8388608, max_items=None, *, ack=False, lease=30.0, spin=0.0, arena_bytes=None, name=None)")]
     #[expect(clippy::too_many_arguments, reason = "the signature of the class")]
     fn new(
         py: Python<'_>,
-        max_bytes: isize,
-        max_items: Option<isize>,
+        max_bytes: Whole,
+        max_items: Option<Whole>,
         ack: bool,
         lease: f64,
         spin: f64,
-        arena_bytes: Option<isize>,
+        arena_bytes: Option<Whole>,
         name: Option<String>,
     ) -> PyResult<Self> {
         let called = name.as_deref();
-        let mut settings = Settings::new(positive(py, called, "max_bytes", max_bytes)?);
-        if let Some(max_items) = max_items {
-            let items = positive(py, called, "max_items", max_items)?;
+        let mut settings = Settings::new(positive(
+            py,
+            called,
+            "max_bytes",
+            max_bytes,
+            Settings::MOST_BYTES,
+        )?);
+        if let Some(Whole(max_items)) = max_items {
             // More than that never fit into any memory: no bound.
-            settings.max_items = u32::try_from(items).ok();
+            let bounded = Whole(max_items.min(isize::MAX as i128));
+            let items = positive(py, called, "max_items", bounded, usize::MAX)?;
+            let items = u32::try_from(items).ok();
+            settings.max_items = items.filter(|items| *items <= Settings::MOST_ITEMS);
         }
         if let Some(arena_bytes) = arena_bytes {
-            settings.arena_bytes = positive(py, called, "arena_bytes", arena_bytes)?;
+            let most = Settings::MOST_ARENA_BYTES;
+            settings.arena_bytes = positive(py, called, "arena_bytes", arena_bytes, most)?;
         }
         let lease = seconds(py, called, "lease", lease)?;
         if ack {
@@ -305,11 +322,11 @@ impl SharedQueue {
     /// `min=0` it never waits. After a shutdown the rest comes even if it is fewer. An item that cannot be
     /// rebuilt is raised by the next call instead, as Unreadable, so that the others are not lost. Raises
     /// as `get` does, and Misuse if `min` can never be met.
-    #[pyo3(signature = (max = 256, min = 1, timeout = None))]
+    #[pyo3(signature = (max = Whole(256), min = Whole(1), timeout = None), text_signature = "($self, max=256, min=1, timeout=None)")]
     fn get_many(
         slf: &Bound<'_, Self>,
-        max: isize,
-        min: isize,
+        max: Whole,
+        min: Whole,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         Self::get_some(slf, "get_many", Form::Item, (max, min), timeout)
@@ -326,11 +343,11 @@ impl SharedQueue {
     }
 
     /// Takes between `min` and `max` items out, each under a lease of its own; see `get_many`.
-    #[pyo3(signature = (max = 256, min = 1, timeout = None))]
+    #[pyo3(signature = (max = Whole(256), min = Whole(1), timeout = None), text_signature = "($self, max=256, min=1, timeout=None)")]
     fn lease_many(
         slf: &Bound<'_, Self>,
-        max: isize,
-        min: isize,
+        max: Whole,
+        min: Whole,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         Self::get_some(slf, "lease_many", Form::Lease, (max, min), timeout)
@@ -391,11 +408,11 @@ impl SharedQueue {
     }
 
     /// As `get_many`, for tasks; cancelled, it has taken nothing.
-    #[pyo3(signature = (max = 256, min = 1, timeout = None))]
+    #[pyo3(signature = (max = Whole(256), min = Whole(1), timeout = None), text_signature = "($self, max=256, min=1, timeout=None)")]
     fn aget_many(
         slf: &Bound<'_, Self>,
-        max: isize,
-        min: isize,
+        max: Whole,
+        min: Whole,
         timeout: Option<f64>,
     ) -> PyResult<QueueOperation> {
         Self::await_some(slf, "aget_many", Form::Item, (max, min), timeout)
@@ -408,11 +425,11 @@ impl SharedQueue {
     }
 
     /// As `lease_many`, for tasks; cancelled, it has taken nothing.
-    #[pyo3(signature = (max = 256, min = 1, timeout = None))]
+    #[pyo3(signature = (max = Whole(256), min = Whole(1), timeout = None), text_signature = "($self, max=256, min=1, timeout=None)")]
     fn alease_many(
         slf: &Bound<'_, Self>,
-        max: isize,
-        min: isize,
+        max: Whole,
+        min: Whole,
         timeout: Option<f64>,
     ) -> PyResult<QueueOperation> {
         Self::await_some(slf, "alease_many", Form::Lease, (max, min), timeout)
@@ -422,10 +439,11 @@ impl SharedQueue {
     #[pyo3(signature = (length, timeout, /))]
     fn _allocate(
         slf: &Bound<'_, Self>,
-        length: usize,
+        length: Whole,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let timeout = slf.get().timeout(slf.py(), timeout)?;
+        let length = usize::try_from(length.0).unwrap_or(usize::MAX);
         Self::run(slf, "empty", Action::Allocate(length), timeout)
     }
 

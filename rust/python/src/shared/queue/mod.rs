@@ -13,6 +13,7 @@ mod pack;
 mod refusals;
 mod shortcuts;
 mod unpack;
+mod whole;
 
 use std::{
     sync::{
@@ -34,6 +35,7 @@ pub(crate) use lease::Lease;
 pub(crate) use operation::Operation;
 use operation::{Action, Form};
 pub(crate) use shortcuts::install as install_shortcuts;
+use whole::Whole;
 
 /// A first-in, first-out queue between processes, threads and event loops, which any of them may leave
 /// at any instruction.
@@ -232,23 +234,34 @@ impl SharedQueue {
         Err(refusals::wrong_form(py, self, form))
     }
 
-    fn batch_bounds(&self, py: Python<'_>, form: Form, max: isize, min: isize) -> PyResult<Action> {
+    fn batch_bounds(
+        &self,
+        py: Python<'_>,
+        form: Form,
+        Whole(max): Whole,
+        Whole(min): Whole,
+    ) -> PyResult<Action> {
         let refuse =
             |complaint: String, hint: &str| Err(refusals::misuse(py, self, &complaint, hint));
-        match (usize::try_from(min), usize::try_from(max)) {
-            (_, Err(_) | Ok(0)) => refuse(format!("max={max} takes nothing"), "max is at least 1"),
-            (Err(_), _) => refuse(format!("min={min} is negative"), "min is at least 0"),
-            (Ok(min), Ok(max)) if min > max => {
-                refuse(format!("min={min} is more than max={max}"), "raise max")
-            }
-            (Ok(min), Ok(max)) => match self.queue.settings().max_items {
-                Some(bound) if min > bound as usize => refuse(
-                    format!("min={min} can never be met, as no more than {bound} items fit"),
-                    "lower min, or make the queue with a larger max_items",
-                ),
-                _ => Ok(Action::TakeMany { form, min, max }),
-            },
+        if max < 1 {
+            return refuse(format!("max={max} takes nothing"), "max is at least 1");
         }
+        if min < 0 {
+            return refuse(format!("min={min} is negative"), "min is at least 0");
+        }
+        if min > max {
+            return refuse(format!("min={min} is more than max={max}"), "raise max");
+        }
+        if let Some(bound) = self.queue.settings().max_items
+            && min > bound.into()
+        {
+            return refuse(
+                format!("min={min} can never be met, as no more than {bound} items fit"),
+                "lower min, or make the queue with a larger max_items",
+            );
+        }
+        let [min, max] = [min, max].map(|count| count.min(isize::MAX as i128) as usize);
+        Ok(Action::TakeMany { form, min, max })
     }
 
     fn operation(slf: &Bound<'_, Self>, verb: &'static str, action: Action) -> Operation {

@@ -1,5 +1,7 @@
 //! The errors of a queue between processes, with its name and numbers in them.
 
+use std::io;
+
 use penstock_core::shm::{
     AttachError,
     door::DoorError,
@@ -80,7 +82,7 @@ pub(super) fn of_labelled(py: Python<'_>, label: &str, failure: QueueError) -> P
         QueueError::Door(failure) => of_door(py, label, failure),
         QueueError::Settings(_) => misuse("see the docstring of SharedQueue for what fits"),
         QueueError::Memory(_) => PyMemoryError::new_err(message),
-        QueueError::Io(failure) => PyOSError::new_err(failure),
+        QueueError::Io(failure) => of_system(message, &failure),
         QueueError::Corrupt => error(
             py,
             Family::Lost,
@@ -92,6 +94,15 @@ pub(super) fn of_labelled(py: Python<'_>, label: &str, failure: QueueError) -> P
         QueueError::Full | QueueError::ShutDown | QueueError::LeaseLost => {
             error(py, Family::Lost, &message, None)
         }
+    }
+}
+
+/// What the system has refused.
+fn of_system(message: String, failure: &io::Error) -> PyErr {
+    match failure.raw_os_error() {
+        _ if failure.kind() == io::ErrorKind::OutOfMemory => PyMemoryError::new_err(message),
+        Some(number) => PyOSError::new_err((number, message)),
+        None => PyOSError::new_err(message),
     }
 }
 
@@ -115,7 +126,7 @@ fn of_door(py: Python<'_>, label: &str, failure: DoorError) -> PyErr {
         DoorError::Nobody { .. } | DoorError::Refused { .. } => misuse(
             "a name is that of a queue which a living process of this user has, seen from here",
         ),
-        DoorError::Io(failure) => PyOSError::new_err(failure),
+        DoorError::Io(failure) => of_system(message, &failure),
     }
 }
 
