@@ -66,6 +66,7 @@ enum Value {
     Any(u64),
     Small(u64),
     Flipped(u32),
+    Changed(u64),
     More(u64),
     Less(u64),
 }
@@ -165,6 +166,7 @@ fn spoil(queue: &TestQueue, field: Field, value: Value) {
     let after = match value {
         Value::Any(value) | Value::Small(value) => value,
         Value::Flipped(bit) => before ^ 1 << bit,
+        Value::Changed(bits) => before ^ bits,
         Value::More(more) => before.wrapping_add(more * 8),
         Value::Less(less) => before.wrapping_sub(less * 8),
     };
@@ -267,6 +269,46 @@ fn run(ack: bool, steps: &[Step]) {
         }
     }
     assert!(seen < usize::MAX);
+}
+
+#[test]
+fn what_no_sender_writes_is_refused_and_stays_in_its_lane() {
+    // Word and change, of the lane in seat 0, which has one record; whether nobody can tell any more how much is
+    // inside, so that senders are refused, too.
+    let (tail, head) = (Field::Head(0, 0), Field::Head(0, 16));
+    let record = Field::Lane(0, 0);
+    let spoilt = [
+        ("mark", record, 1 << 50, true),
+        ("length", record, 1 << 20, false),
+        ("kind: the ring turns round", record, 0xfffe << 32, true),
+        ("tail between words", tail, 4, true),
+        ("tail beyond the ring", tail, 1 << 30, true),
+        ("tail beyond all", tail, 1 << 63, true),
+        ("head between words", head, 4, true),
+        ("head beyond the tail", head, 1 << 10, true),
+    ];
+    for (what, field, change, stops_senders) in spoilt {
+        let queue: TestQueue = Queue::create(Settings::new(256 << 10)).unwrap();
+        queue.send(&item(b"one")).unwrap();
+        let other = Queue::<Nobody>::attach(queue.fd().try_clone_to_owned().unwrap()).unwrap();
+        other.send(&item(b"another's")).unwrap();
+        let take = || other.take(1, 100, &mut Batch::new());
+        spoil(&queue, field, Value::Changed(change));
+        assert_eq!(take().unwrap(), 1, "{what}: the other lane has an item");
+        let answer = take();
+        assert!(
+            matches!(answer, Err(QueueError::Corrupt)),
+            "{what}: {answer:?}"
+        );
+        let refusal = other.send(&item(b"another's"));
+        let is_refused = matches!(refusal, Err(QueueError::Corrupt));
+        assert_eq!(is_refused, stops_senders, "{what}: {refusal:?}");
+        // As it was, it goes on.
+        spoil(&queue, field, Value::Changed(change));
+        let inside = queue.len().unwrap();
+        assert_eq!(inside, 1 + usize::from(!is_refused), "{what}");
+        assert_eq!(other.take(9, 100, &mut Batch::new()).unwrap(), inside);
+    }
 }
 
 proptest! {
