@@ -90,7 +90,7 @@ typedef struct penstock_record {
     size_t length;    /* its bytes */
     penstock_lease lease;
     uint32_t kind;    /* a penstock_kind */
-    uint32_t buffers; /* of a pickle: how many large buffers stand behind the stream, in `length` too */
+    uint32_t buffers; /* of a pickle or an array: how many large buffers stand behind the stream, in `length` too */
 } penstock_record;
 
 /* What the bytes of a record are. C programs send raw ones, which Python takes as bytes objects. The
@@ -103,7 +103,8 @@ typedef enum penstock_kind {
     PENSTOCK_PICKLE = 3,     /* a pickle stream, and its large buffers behind it */
     PENSTOCK_TEXT_LATIN1 = 4, /* a string whose characters take 1 byte each */
     PENSTOCK_TEXT_UCS2 = 5,  /* 2 bytes each, in this machine's order */
-    PENSTOCK_TEXT_UCS4 = 6   /* 4 bytes each, in this machine's order */
+    PENSTOCK_TEXT_UCS4 = 6,  /* 4 bytes each, in this machine's order */
+    PENSTOCK_ARRAY = 7       /* a numpy array: a head that may change, and its content behind it */
 } penstock_kind;
 
 /* What can be waited for. */

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from operator import index
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 
-from penstock._native import plain_memory
+from penstock._native import know_shared_array, plain_memory
 from penstock.errors import Misuse
 
 from .passing import duplicate, spawning
@@ -24,19 +25,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from penstock._native import SharedQueue, Slab
+    from penstock._native import SharedQueue
 
 __all__ = ("SharedArray",)
 
 
-class _Memory:
+class _Memory(mmap.mmap):
     """A file in memory, mapped; the kernel frees it when the last process lets go of it."""
 
-    def __init__(self, fd: int, length: int) -> None:
+    fd: int | None = None
+
+    def __new__(cls, fd: int, length: int) -> Self:
+        self = super().__new__(cls, fd, length)
         self.fd = fd
-        self.length = length
-        self.map = mmap.mmap(fd, length)
-        self.address = _address(np.frombuffer(self.map, "u1"))
+        return self
 
     @classmethod
     def create(cls, length: int) -> _Memory:
@@ -51,8 +53,16 @@ class _Memory:
             raise MemoryError(message) from failure
 
     def __del__(self) -> None:
-        if hasattr(self, "map"):
+        if self.fd is not None:
             os.close(self.fd)
+
+
+def _memory_of(array: np.ndarray[Any, Any]) -> object:
+    """What an array is a view of, in the end; None if it has memory of numpy's."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:
@@ -77,8 +87,6 @@ class SharedArray(np.ndarray[Any, Any]):
             camera.read_into(image)
             queue.put({"frame": 1, "image": image})  # leave it alone from here on
     """
-
-    _memory: _Memory | Slab | None = None
 
     @classmethod
     def empty(
@@ -112,25 +120,14 @@ class SharedArray(np.ndarray[Any, Any]):
                 "another process",
                 hint="give a dtype of plain data; objects go through a queue by pickle",
             )
-        sizes = (shape,) if isinstance(shape, SupportsIndex) else tuple(shape)
-        lengths = [size.__index__() for size in sizes]
-        if any(length < 0 for length in lengths):
+        # What isinstance(shape, SupportsIndex) asks, at a tenth of its cost.
+        sizes: Any = (shape,) if hasattr(shape, "__index__") else shape
+        lengths = tuple(map(index, sizes))
+        if lengths and min(lengths) < 0:
             raise Misuse(f"SharedArray: shape {shape} has a negative length")
-        length = max(1, math.prod(lengths) * kind.itemsize)
-        memory: _Memory | Slab
-        if queue is None:
-            memory = _Memory.create(length)
-            array = cls(lengths, kind, buffer=memory.map)
-        else:
-            memory = queue._allocate(length, timeout)  # noqa: SLF001
-            array = cls(lengths, kind, buffer=memoryview(memory))
-        array._memory = memory
-        return array
-
-    def __array_finalize__(self, origin: object) -> None:
-        # As numpy.memmap does: what shares the memory knows it.
-        if isinstance(origin, SharedArray) and np.may_share_memory(self, origin):
-            self._memory = origin._memory  # noqa: SLF001 - its own class
+        length = math.prod(lengths) * kind.itemsize or 1
+        memory = _Memory.create(length) if queue is None else queue._allocate(length, timeout)  # noqa: SLF001
+        return cls(lengths, kind, memory)
 
     def __array_wrap__(
         self, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
@@ -142,18 +139,18 @@ class SharedArray(np.ndarray[Any, Any]):
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        if isinstance(found, SharedArray) and found._memory is None:  # noqa: SLF001 - as above
-            return np.asarray(found)
+        if isinstance(found, SharedArray) and _memory_of(found) is None:
+            return np.asarray(found)  # a copy, as a list of indices makes it
         return found
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        memory = self._memory
+        memory = _memory_of(self)
         if not isinstance(memory, _Memory) or spawning() is None:
             # As a plain array: its buffer stands beside the pickle, and a queue knows its memory.
             return np.asarray(self).__reduce_ex__(protocol)  # type: ignore[return-value]
-        begin = _address(self) - memory.address
+        begin = _address(self) - _address(np.frombuffer(memory, "u1"))
         layout = (begin, self.shape, self.strides, self.dtype, self.flags.writeable)
-        return _rebuild, (duplicate(memory.fd), memory.length, *layout)
+        return _rebuild, (duplicate(memory.fd), len(memory), *layout)
 
 
 def _rebuild(
@@ -166,7 +163,9 @@ def _rebuild(
     writable: bool,
 ) -> SharedArray:
     memory = _Memory(descriptor.detach(), length)
-    array = SharedArray(shape, dtype, buffer=memory.map, offset=begin, strides=strides)
-    array._memory = memory  # noqa: SLF001
+    array = SharedArray(shape, dtype, memory, begin, strides)
     array.flags.writeable = writable
     return array
+
+
+know_shared_array(SharedArray)

@@ -39,7 +39,7 @@ mod _native {
     #[pymodule_export]
     use crate::shared::{
         Arena, Lease, Parcel, Port, SharedItems, SharedQueue, Slab, decode_short, die_with,
-        encode_short, plain_memory,
+        encode_short, know_shared_array, plain_memory,
     };
 
     #[pymodule_export]

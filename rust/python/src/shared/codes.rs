@@ -12,6 +12,8 @@ pub(crate) const PICKLE: u16 = 3;
 pub(crate) const TEXT_1: u16 = 4;
 pub(crate) const TEXT_2: u16 = 5;
 pub(crate) const TEXT_4: u16 = 6;
+/// An array of numpy's; see [`super::arrays`].
+pub(crate) const ARRAY: u16 = 7;
 
 /// The code of a string whose characters take so many bytes each.
 #[inline(always)]

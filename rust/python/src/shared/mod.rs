@@ -2,8 +2,10 @@
 //! worker.
 
 mod arena;
+mod arrays;
 mod codes;
 mod memory;
+mod numpy;
 mod parcel;
 mod port;
 mod queue;
@@ -13,6 +15,7 @@ mod watch;
 
 pub(crate) use arena::Arena;
 pub(crate) use memory::plain_memory;
+pub(crate) use numpy::know_shared_array;
 pub(crate) use parcel::Parcel;
 pub(crate) use port::Port;
 pub(crate) use queue::{Lease, Operation, SharedItems, SharedQueue, install_shortcuts};

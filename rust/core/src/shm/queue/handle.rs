@@ -9,7 +9,7 @@ use std::{
 use super::{
     batch::{Batch, Lease},
     error::QueueError,
-    item::Item,
+    item::{Buffer, Item},
     leases,
     local::Local,
     seated::Born,
@@ -222,6 +222,11 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
     /// to do on that side. A sender that is called by the system for every item does little else.
     pub fn look(&self, side: Side) -> bool {
         self.here().look_for(side)
+    }
+
+    /// Whether a buffer lies in memory that was born here, so that sending it copies nothing.
+    pub fn is_born_here(&self, buffer: &Buffer<'_>) -> bool {
+        self.here().is_born(buffer)
     }
 
     /// Looks for up to `time` whether there is something to do on that side; true if there is. For

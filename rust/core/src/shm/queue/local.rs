@@ -12,7 +12,7 @@ use super::{
     error::QueueError,
     giving::{self, Giving, Limits, Packed},
     handle::{Shutdown, Side},
-    item::Item,
+    item::{Buffer, Item},
     leases::{self, Leased},
     seated::{Born, Seated},
     seats::State,
@@ -365,6 +365,11 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
     /// then, while one that looks would put one by one.
     pub(super) fn look_for(&self, side: Side) -> bool {
         side == Side::Items && self.luck.try_with(|| self.spin(side, PATIENCE))
+    }
+
+    pub(super) fn is_born(&self, buffer: &Buffer<'_>) -> bool {
+        let seated = self.seated();
+        seated.is_some_and(|seated| seated.born(buffer.at, buffer.length).is_some())
     }
 
     pub(super) fn spin(&self, side: Side, time: Duration) -> bool {

@@ -13,7 +13,7 @@ use super::{
     SharedQueue, blocking,
     items::SharedItems,
     operation::{Action, Form},
-    pack::Pack,
+    pack::{Pack, send_array},
     refusals,
     whole::Whole,
 };
@@ -246,12 +246,18 @@ impl SharedQueue {
         timeout: Option<f64>,
     ) -> PyResult<()> {
         let timeout = slf.get().time(slf.py(), block, timeout)?;
+        if send_array(slf.get(), item) {
+            return Ok(());
+        }
         Self::run(slf, "put", one(item)?, timeout).map(drop)
     }
 
     /// Puts `item` in, or raises QueueFull at once.
     #[pyo3(signature = (item))]
     fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+        if send_array(slf.get(), item) {
+            return Ok(());
+        }
         Self::run(slf, "put_nowait", one(item)?, Some(0.0)).map(drop)
     }
 

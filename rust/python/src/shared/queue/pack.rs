@@ -14,8 +14,8 @@ use pyo3::{
 
 use super::{
     super::{
-        codes,
-        short::{self, Room},
+        arrays, codes,
+        short::{self, Room, Writer},
     },
     SharedQueue, is_full, refusals,
 };
@@ -35,10 +35,35 @@ enum Stream {
     Buffer(PyBuffer<u8>),
 }
 
+/// Bytes beside the stream.
+enum Beside {
+    Exported(PyBuffer<u8>),
+    /// The content of an array, which is kept from being resized by one reference more.
+    Array {
+        content: arrays::Content,
+        _array: Py<PyAny>,
+    },
+}
+
+// SAFETY: the address is of memory that the object keeps in place; nothing is done with either without
+// the interpreter.
+unsafe impl Send for Beside {}
+
+impl Beside {
+    fn content(&self) -> Buffer<'_> {
+        match self {
+            Self::Exported(buffer) => of_buffer(buffer),
+            // SAFETY: the array keeps its memory in place, and who writes there during a send spoils the
+            // item only.
+            Self::Array { content, .. } => unsafe { Buffer::new(content.0, content.1) },
+        }
+    }
+}
+
 struct Packed {
     code: u16,
     stream: Stream,
-    buffers: Vec<PyBuffer<u8>>,
+    buffers: Vec<Beside>,
 }
 
 /// One object or many, in order.
@@ -77,7 +102,32 @@ impl Pack {
         if let Ok(view) = object.cast_exact::<PyMemoryView>() {
             return self.add_view(view);
         }
+        if self.add_array(object, &mut room) {
+            return Ok(());
+        }
         self.add_pickle(object, intern!(object.py(), "dump"))
+    }
+
+    /// False: it is no array, or one for pickle.
+    fn add_array(&mut self, object: &Bound<'_, PyAny>, room: &mut Room) -> bool {
+        let mut writer = Writer::new(room);
+        let Some(content) = arrays::put_head(&mut writer, object) else {
+            return false;
+        };
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(writer.written());
+        let buffers = if arrays::is_beside(content) {
+            let _array = object.clone().unbind();
+            vec![Beside::Array { content, _array }]
+        } else {
+            // SAFETY: the array has so many bytes there, and no code of Python's runs meanwhile.
+            let content = unsafe { arrays::bytes(content) };
+            self.bytes.extend_from_slice(content);
+            Vec::new()
+        };
+        let stream = Stream::Own(begin..self.bytes.len());
+        self.push(codes::ARRAY, stream, buffers);
+        true
     }
 
     /// A view of plain bytes travels as those, another one with its format and shape.
@@ -111,6 +161,7 @@ impl Pack {
         } else {
             Stream::Whole(stream.into_any().unbind())
         };
+        let buffers = buffers.into_iter().map(Beside::Exported).collect();
         self.push(codes::PICKLE, stream, buffers);
         Ok(())
     }
@@ -140,7 +191,7 @@ impl Pack {
         Stream::Own(begin..self.bytes.len())
     }
 
-    fn push(&mut self, code: u16, stream: Stream, buffers: Vec<PyBuffer<u8>>) {
+    fn push(&mut self, code: u16, stream: Stream, buffers: Vec<Beside>) {
         self.packed.push(Packed {
             code,
             stream,
@@ -165,7 +216,7 @@ impl Pack {
         let packed = &rest[..rest.len().min(STEP)];
         let buffers: Vec<Vec<Buffer<'_>>> = packed
             .iter()
-            .map(|packed| packed.buffers.iter().map(of_buffer).collect())
+            .map(|packed| packed.buffers.iter().map(Beside::content).collect())
             .collect();
         let items: Vec<Item<'_>> = packed
             .iter()
@@ -213,4 +264,32 @@ fn of_buffer(buffer: &PyBuffer<u8>) -> Buffer<'_> {
     // SAFETY: the exporter keeps its memory in place until the buffer is released (a bytearray or an
     // array cannot be resized meanwhile), and who writes there during a send spoils the item only.
     unsafe { Buffer::new(buffer.buf_ptr().cast_const().cast(), buffer.len_bytes()) }
+}
+
+/// Sends an array whose content lies beside the record, if there is room now. False: it is for [`Pack`], which
+/// will also find out why.
+pub(super) fn send_array(queue: &SharedQueue, object: &Bound<'_, PyAny>) -> bool {
+    let mut room = Room::new();
+    let mut writer = Writer::new(&mut room);
+    let content = arrays::put_head(&mut writer, object);
+    let Some(content) = content.filter(|content| arrays::is_beside(*content)) else {
+        return false;
+    };
+    // SAFETY: the array has so many bytes there, and the caller keeps it, so that it is not resized.
+    let buffers = [unsafe { Buffer::new(content.0, content.1) }];
+    let item = [Item {
+        code: codes::ARRAY,
+        stream: writer.written().into(),
+        buffers: &buffers,
+    }];
+    // What was born in the arena is not copied.
+    if content.1 <= COPIED_ATTACHED || queue.queue.is_born_here(&buffers[0]) {
+        return queue.queue.send_many(&item).is_ok();
+    }
+    let detached = Detached(&item);
+    let sent = object.py().detach(|| {
+        let Detached(item) = { detached };
+        queue.queue.send_many(item)
+    });
+    sent.is_ok()
 }

@@ -12,7 +12,7 @@ use pyo3::{
 
 use super::{
     super::{
-        Slab, codes,
+        Slab, arrays, codes,
         short::{self, DecodeError},
     },
     SharedQueue, refusals,
@@ -33,6 +33,15 @@ pub(super) enum Cause {
     Nonsense,
     /// An object, where bytes were asked for.
     NoBytes,
+}
+
+impl From<DecodeError> for Cause {
+    fn from(failure: DecodeError) -> Self {
+        match failure {
+            DecodeError::Raised(raised) => Self::Raised(raised),
+            DecodeError::Nonsense => Self::Nonsense,
+        }
+    }
 }
 
 impl Unreadable {
@@ -68,17 +77,13 @@ fn rarer<'py>(py: Python<'py>, taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Un
     let raised = |raised| of(code, None, Cause::Raised(raised));
     match (code, taken.stream.is_some(), taken.buffers.is_empty()) {
         (codes::PICKLE, ..) => pickled(py, taken),
+        (codes::ARRAY, _, false) => array(py, taken),
         (codes::VIEW, _, true) => view(py, taken).map_err(raised),
         (codes::RAW, true, true) => record(py, &taken).map_err(raised).map(Bound::into_any),
         (_, true, true) => {
             let record = record(py, &taken).map_err(raised)?;
-            short::decode(py, code, record.as_bytes()).map_err(|failure| {
-                let cause = match failure {
-                    DecodeError::Raised(raised) => Cause::Raised(raised),
-                    DecodeError::Nonsense => Cause::Nonsense,
-                };
-                of(code, Some(record.unbind()), cause)
-            })
+            short::decode(py, code, record.as_bytes())
+                .map_err(|failure| of(code, Some(record.unbind()), failure.into()))
         }
         _ => Err(unreadable(py, taken, Cause::Nonsense)),
     }
@@ -94,6 +99,25 @@ fn stream<'py>(py: Python<'py>, taken: &mut Taken<'_>) -> PyResult<Bound<'py, Py
 
 fn view<'py>(py: Python<'py>, mut taken: Taken<'_>) -> PyResult<Bound<'py, PyAny>> {
     PyMemoryView::from(&stream(py, &mut taken)?).map(Bound::into_any)
+}
+
+/// An array whose content lies in a slab.
+fn array<'py>(py: Python<'py>, mut taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Unreadable> {
+    let code = taken.code;
+    let head;
+    let bytes = match &taken.stream {
+        None => taken.inline,
+        // Where a record has little room.
+        Some(_) => {
+            head = record(py, &taken).map_err(|raised| of(code, None, Cause::Raised(raised)))?;
+            head.as_bytes()
+        }
+    };
+    let made = match (taken.buffers.pop(), taken.buffers.is_empty()) {
+        (Some(content), true) => arrays::view(py, bytes, content),
+        _ => Err(DecodeError::Nonsense),
+    };
+    made.map_err(|failure| of(code, Some(PyBytes::new(py, bytes).unbind()), failure.into()))
 }
 
 fn pickled<'py>(py: Python<'py>, mut taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Unreadable> {
