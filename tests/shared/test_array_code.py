@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,6 @@ from penstock.errors import Misuse
 from penstock.shared import OUT_OF_BAND, Unreadable, dump, load
 
 from .conftest import PATIENCE
-
-pytestmark = pytest.mark.usefixtures("clean")
 
 ARRAY = 7
 FORTRAN, WRITABLE, NAMED = 1, 2, 0x80
@@ -93,6 +93,7 @@ def test_a_short_array_comes_out_as_by_pickle(array: np.ndarray[Any, Any]):
         assert_same(decode_short(*record), pickled(array))
 
 
+@pytest.mark.usefixtures("clean")
 def test_through_a_queue_too():
     with SharedQueue[Any]() as queue, SharedQueue[Any](ack=True) as leased:
 
@@ -114,18 +115,20 @@ def test_through_a_queue_too():
 PLAIN = "?bBhHiIlLqQefdgFDG"
 
 
-@pytest.mark.parametrize("letter", PLAIN)
 @pytest.mark.parametrize("size", [0, 1, 100, OUT_OF_BAND])
-def test_plain_numbers_travel_without_pickle(letter: str, size: int):
-    for array in (np.ones(size, letter), np.ones((2, size), letter).T, np.ones((), letter)):
-        with SharedQueue[Any]() as queue:
-            queue.put(array)
-            with pytest.raises(Unreadable, match=rf"an object \(code {ARRAY}\)"):
-                queue.get_bytes()
-            queue.put_many([array, array])
-            for again in queue.get_many():
-                assert_same(again, pickled(array))
-                assert again.dtype is array.dtype
+@pytest.mark.usefixtures("clean")
+def test_plain_numbers_travel_without_pickle(size: int):
+    with SharedQueue[Any]() as queue:
+        for letter in PLAIN:
+            for array in (np.ones(size, letter), np.ones((2, size), letter).T, np.ones((), letter)):
+                queue.put(array)
+                with pytest.raises(Unreadable, match=rf"an object \(code {ARRAY}\)"):
+                    queue.get_bytes()
+                queue.put_many([array, array])
+                for again in queue.get_many():
+                    assert_same(again, pickled(array))
+                    assert again.dtype is array.dtype
+                    del again
 
 
 @pytest.mark.parametrize("name", [">f8", ">i2", ">c16", "|S7", "<U3", ">U3"])
@@ -140,6 +143,7 @@ class Mine(np.ndarray[Any, Any]):
     pass
 
 
+@pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize(
     "array",
     [
@@ -167,6 +171,7 @@ def test_the_rest_is_left_to_pickle(array: Any):
             del again
 
 
+@pytest.mark.usefixtures("clean")
 def test_a_shared_array_comes_out_plain():
     with SharedQueue[Any]() as queue:
         for size in (10, 5000):
@@ -181,6 +186,7 @@ def test_a_shared_array_comes_out_plain():
                 del again, array
 
 
+@pytest.mark.usefixtures("clean")
 def test_a_view_that_is_not_aligned():
     with SharedQueue[Any]() as queue:
         memory = SharedArray.empty(80_001, "u1", queue=queue)
@@ -194,6 +200,7 @@ def test_a_view_that_is_not_aligned():
         del memory, array, again
 
 
+@pytest.mark.usefixtures("clean")
 def test_a_short_array_is_a_copy():
     with SharedQueue[Any]() as queue:
         array = np.arange(1000)
@@ -203,6 +210,7 @@ def test_a_short_array_is_a_copy():
         assert (array[1], again[0]) == (1, 0)
 
 
+@pytest.mark.usefixtures("clean")
 def test_what_is_written_after_the_put_is_not_seen():
     with SharedQueue[Any]() as queue:
         array = np.zeros(1 << 17)
@@ -213,6 +221,7 @@ def test_what_is_written_after_the_put_is_not_seen():
         del again
 
 
+@pytest.mark.usefixtures("clean")
 def test_a_waiting_put_keeps_the_array(thread, blocked):
     with SharedQueue[Any](arena_bytes=1 << 20) as queue:
         queue.put(np.zeros(1 << 20, "u1"))
@@ -225,6 +234,22 @@ def test_a_waiting_put_keeps_the_array(thread, blocked):
         del again
 
 
+@pytest.mark.usefixtures("clean")
+async def test_a_put_that_is_still_to_be_awaited_keeps_the_array(anyio_backend: Any):
+    with SharedQueue[Any]() as queue:
+        array = np.full(1 << 20, 7, "u1")
+        gone = weakref.ref(array)
+        put = queue.aput(array)
+        del array
+        assert gone() is not None
+        await put
+        assert gone() is None
+        again = queue.get()
+        assert int(again.min()) == int(again.max()) == 7
+        del again
+
+
+@pytest.mark.usefixtures("clean")
 async def test_awaited_too(anyio_backend: Any):
     with SharedQueue[Any]() as queue:
         for size in (5, 500, 50_000):
@@ -339,6 +364,50 @@ def test_a_cut_record_is_refused(array: np.ndarray[Any, Any]):
         for length in {0, 1, 2, len(content) // 2, len(content) - 1}:
             with pytest.raises((Misuse, TypeError)):
                 decode_short(ARRAY, content[:length])
+
+
+def place_of(pattern: bytes, fd: int) -> int:
+    """Where in a file in memory those bytes stand; what is not there is not brought there."""
+    step, seen = 1 << 20, b""
+    for begin in range(0, os.fstat(fd).st_size, step):
+        seen = seen[-len(pattern) :] + os.pread(fd, step, begin)
+        if (found := seen.find(pattern)) >= 0:
+            return begin + step - len(seen) + found
+    raise AssertionError("they stand nowhere")
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        record(0, b"\x02", [137, 212]),
+        record(0, b"\x02", [136, 211]),
+        record(0, b"\x02", [2**62, 4]),
+        record(0, b"\x02", [2**63, 211]),
+        record(0, b"\x02", [0, 211]),
+        record(0, b"\x04", [137, 211]),
+        record(0, b"\x11", [137, 211]),
+        record(0, b"\x80", [137, 211]),
+        record(64, b"\x02", [137, 211]),
+        record(0, b"\x02", [])[:2] + b"\x01",
+        record(0, b"\x02", [])[:2] + b"\x03",
+    ],
+    ids=lambda damage: damage.hex(),
+)
+def test_a_head_that_does_not_fit_the_content_beside_it(damage: bytes):
+    with SharedQueue[Any](1 << 16) as queue:
+        array = np.ones((137, 211), "u1")
+        assert array.nbytes > OUT_OF_BAND
+        queue.put(array)
+        queue.put("behind it")
+        at = place_of(record(WRITABLE, b"\x02", [137, 211]), queue.fileno())
+        os.pwrite(queue.fileno(), damage, at)
+        with pytest.raises(
+            Unreadable, match=r"an item of 19 bytes and code 7 stands for no object"
+        ):
+            queue.get()
+        assert queue.get() == "behind it"
+        assert queue.statistics().array_bytes == 0
 
 
 # Without numpy.
