@@ -7,22 +7,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.shared.groups import ROOT
 
-ROOMS = ("tests/shared/test_link.py", "tests/workers/test_arrays.py")
+ROOMS = (
+    "tests/shared/test_arrays.py",
+    "tests/shared/test_leases.py",
+    "tests/shared/test_link.py",
+    "tests/shared/test_names.py",
+    "tests/shared/test_parked.py",
+    "tests/shared/test_processes.py",
+    "tests/workers/test_arrays.py",
+)
+SECONDS = 170
 
 
 def leftovers() -> set[str]:
     return {name for name in os.listdir("/dev/shm") if "penstock" in name}
 
 
-def test_links_and_pools_work_over_files(tmp_path: Path):
+@pytest.mark.timeout(SECONDS + 10)
+@pytest.mark.parametrize("room", ROOMS)
+def test_queues_links_and_pools_work_over_files(tmp_path: Path, room: str):
     before = leftovers()
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--basetemp", str(tmp_path / "inner"), *ROOMS],
+        [sys.executable, "-m", "pytest", "-q", "--basetemp", str(tmp_path / "inner"), room],
         cwd=ROOT,
         env=os.environ | {"PENSTOCK_SEGMENTS": "named"},
-        timeout=55,
+        timeout=SECONDS,
         check=False,
         capture_output=True,
         text=True,

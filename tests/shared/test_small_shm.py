@@ -149,3 +149,53 @@ def test_files_there_that_do_not_fit_are_refused_with_an_error(tmp_path: Path):
     assert len(refusals) == 4
     for refusal in refusals:
         assert refusal.startswith("no memory for the queue's pages: No space left on device")
+
+
+FAMILY = """
+import os
+import numpy as np
+from penstock import SharedArray, SharedQueue
+
+queue = SharedQueue(4 << 20, name=f"small-{os.getpid()}")
+for _ in range(3):
+    if os.fork() == 0:
+        while True:
+            queue.put(np.ones(50_000))
+            queue.put("short")
+            kept = queue.get_many()
+own = SharedArray.empty(100_000)
+while queue.statistics().participants < 4:
+    queue.put(np.ones(50_000))
+    kept = queue.get_many()
+print("all take part", flush=True)
+while True:
+    kept = queue.get_many()
+"""
+
+
+def test_processes_that_are_killed_leave_nothing_there(tmp_path: Path):
+    script = f"""
+import os, signal, subprocess, sys
+
+def bytes_there():
+    size = os.statvfs("/dev/shm")
+    return (size.f_blocks - size.f_bfree) * size.f_frsize
+
+if __name__ == "__main__":
+    for _ in range(3):
+        family = subprocess.Popen(
+            [sys.executable, "-c", {FAMILY!r}], stdout=subprocess.PIPE, start_new_session=True
+        )
+        with family.stdout:
+            assert family.stdout.readline() == b"all take part\\n"
+            assert bytes_there() > 800_000
+            os.killpg(family.pid, signal.SIGKILL)
+            family.wait()
+            # The end of the file: the last of them is gone, and what it had open before that.
+            assert family.stdout.read() == b""
+        while bytes_there():
+            os.sched_yield()  # its mappings go as it does
+        assert os.listdir("/dev/shm") == []
+    print("nothing is left")
+"""
+    assert run(script, tmp_path, "named") == "nothing is left\n"

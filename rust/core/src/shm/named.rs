@@ -34,7 +34,11 @@ pub(super) fn open() -> io::Result<OwnedFd> {
         Ok(file)
     });
     file.map(OwnedFd::from)
-        .map_err(|error| io::Error::new(error.kind(), format!("no file in {FOLDER}: {error}")))
+        .map_err(|error| match error.raw_os_error() {
+            // That is so wherever the file was to be.
+            Some(libc::EMFILE | libc::ENFILE) => error,
+            _ => io::Error::new(error.kind(), format!("no file in {FOLDER}: {error}")),
+        })
 }
 
 fn unnamed(folder: &Path) -> io::Result<File> {

@@ -311,6 +311,53 @@ fn what_no_sender_writes_is_refused_and_stays_in_its_lane() {
     }
 }
 
+#[test]
+fn anything_in_an_entry_of_the_leases_gives_an_answer() {
+    let values = [
+        0,
+        u64::MAX,
+        1 << 63,
+        1 << 48,
+        u64::MAX >> 1,
+        u64::MAX << 48,
+        u32::MAX.into(),
+    ];
+    for (word, value) in (0..12).flat_map(|word| values.map(|value| (word, value))) {
+        let settings = Settings {
+            ack: Some(Acknowledged {
+                lease: std::time::Duration::from_nanos(1),
+                leases: LEASES as u32,
+            }),
+            ..Settings::new(256 << 10)
+        };
+        let queue: TestQueue = Queue::create(settings).unwrap();
+        queue.send(&item(b"short")).unwrap();
+        queue.send(&item(&[7; 20_000])).unwrap();
+        let mut batch = Batch::new();
+        let mut leases = Vec::new();
+        let mut take = |leases: &mut Vec<_>| {
+            if queue.take(9, 100_000, &mut batch).is_ok() {
+                while let Some(taken) = batch.pop() {
+                    leases.extend(taken.lease);
+                }
+            }
+        };
+        take(&mut leases);
+        assert_eq!(leases.len(), 2);
+        for entry in 0..LEASES {
+            spoil(&queue, Field::Lease(entry, word), Value::Any(value));
+        }
+        // Their time is over, so they are looked at, and taken.
+        let _ = queue.statistics();
+        take(&mut leases);
+        for lease in leases {
+            let _ = queue.acknowledge(lease);
+        }
+        let _ = queue.look_around();
+        let _ = queue.shutdown(true);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -363,15 +410,29 @@ proptest! {
 
     #[test]
     fn any_reference_gives_an_answer(
-        arena in prop_oneof![3 => 0..3_u16, 1 => any::<u16>()],
-        slot in prop_oneof![2 => 0..3_u64, 1 => Just(4095), 1 => Just(4096), 1 => any::<u64>().prop_map(|slot| slot >> 16)],
-        generation in prop_oneof![3 => 0..3_u64, 1 => any::<u64>()],
+        arena in prop::option::of(any::<u16>()),
+        slot in prop::option::of(prop_oneof![word_near(4096), word_near(1 << 48)]),
+        generation in prop::option::of(word_near(2)),
         offset in word_near(1 << 20),
         length in word_near(1 << 20),
+        slots in prop::option::of(any::<u32>()),
     ) {
-        let shared = Arc::new(Shared::create(Settings { arena_bytes: 1 << 20, ..Settings::new(1 << 16) }, None).unwrap());
+        let settings = Settings {
+            arena_bytes: 1 << 20,
+            ..Settings::new(1 << 16)
+        };
+        let shared = Arc::new(Shared::create(settings, None).unwrap());
         let seated = Seated::join(&shared, Side::Items).unwrap();
         let slab = seated.bear(3 * UNIT).unwrap();
+        if let Some(slots) = slots {
+            // What is said to be in use is no more to be believed.
+            shared.seats()[seated.seat()].slots().store(slots, Ordering::Relaxed);
+        }
+        // Mostly right, so that what is left is believed.
+        let right = slab.reference();
+        let arena = arena.unwrap_or(seated.seat() as u16);
+        let slot = slot.unwrap_or(right.slot) & (1 << 48) - 1;
+        let generation = generation.unwrap_or(right.generation);
         let reference = Reference {
             arena,
             slab: SlabRef { slot, generation, offset, length },
@@ -386,7 +447,10 @@ proptest! {
             // SAFETY: pinned.
             let seen = unsafe { std::slice::from_raw_parts(at.as_ptr(), length) };
             prop_assert!(seen.iter().all(|byte| *byte == 0));
-            prop_assert_eq!((usize::from(arena), slot, generation), (seated.seat(), slab.reference().slot, slab.reference().generation));
+            if slots.is_none() {
+                let seen = (usize::from(arena), slot, generation);
+                prop_assert_eq!(seen, (seated.seat(), right.slot, right.generation));
+            }
             prop_assert!(offset + length as u64 <= 1 << 20);
         }
         for cut in 0..record.len() {
