@@ -213,6 +213,22 @@ def test_the_descriptor_may_be_closed_once_attached(queue: SharedQueue[Any]):
     handle.close()
 
 
+def test_a_queue_is_joined_by_its_name():
+    name = f"capi-{os.getpid()}"
+    with SharedQueue[bytes](name=name) as queue:
+        handle = Handle.attach_name(name)
+        handle.commit(handle.claim(b"from C"))
+        assert queue.get_many() == [b"from C"]
+        queue.put(b"to C")
+        assert handle.receive()[1] == b"to C"
+        handle.close()
+        with pytest.raises(Failed, match='BAD_ARGUMENT: "two words" is no name'):
+            Handle.attach_name("two words", AT_ONCE)
+        with pytest.raises(Failed, match=f'NOT_FOUND: no living process .* has "{name}-2"'):
+            Handle.attach_name(f"{name}-2", AT_ONCE)
+        assert queue.empty()
+
+
 def test_a_handle_outlives_the_object_that_made_the_queue():
     queue: SharedQueue[bytes] = SharedQueue()
     handle = Handle.attach(queue.fileno())
