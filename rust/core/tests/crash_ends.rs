@@ -73,13 +73,22 @@ fn ended(status: i32) -> i32 {
     code
 }
 
-fn lease(queue: &TestQueue) -> Lease {
+/// `None`: the queue is over, or is being ended.
+fn lease(queue: &TestQueue) -> Option<Lease> {
     let mut batch = Batch::new();
-    queue.take(1, usize::MAX, &mut batch).unwrap();
-    batch
-        .pop()
-        .map(|taken: Taken<'_>| taken.lease.unwrap())
-        .unwrap()
+    match queue.take(1, usize::MAX, &mut batch) {
+        Ok(_) | Err(QueueError::ShutDown) => {}
+        Err(other) => panic!("{other}"),
+    }
+    batch.pop().and_then(|taken: Taken<'_>| taken.lease)
+}
+
+/// What another one has ended meanwhile is nobody's.
+fn give_back(queue: &TestQueue, lease: Option<&Lease>) {
+    match lease.map_or(Ok(()), |lease| queue.give_back(*lease)) {
+        Ok(()) | Err(QueueError::LeaseLost) => {}
+        Err(other) => panic!("{other}"),
+    }
 }
 
 /// Five items with slabs of this process; a dead one has the first under a lease, and the second has come back.
@@ -102,22 +111,21 @@ fn world() -> TestQueue {
             .unwrap();
     }
     let dead = child(u64::MAX, 0, || {
-        lease(&queue);
+        lease(&queue).unwrap();
         // SAFETY: ends the child as a kill does, with everything as it is.
         unsafe { libc::_exit(THROUGH) };
     });
     assert_eq!(ended(wait(dead, 0)), THROUGH);
-    let second = lease(&queue);
-    queue.give_back(second).unwrap();
+    queue.give_back(lease(&queue).unwrap()).unwrap();
     queue
 }
 
-/// Has one item dealt with, one given back before the end and one after it, one under a lease when it leaves.
+/// Has one item given back before the end, one after it, and one under a lease when it leaves.
 fn script(queue: &TestQueue) {
-    let leases: Vec<_> = (0..3).map(|_| lease(queue)).collect();
-    queue.give_back(leases[0]).unwrap();
+    let leases: Vec<_> = (0..3).map_while(|_| lease(queue)).collect();
+    give_back(queue, leases.first());
     queue.shutdown(true).unwrap();
-    queue.give_back(leases[1]).unwrap();
+    give_back(queue, leases.get(1));
     queue.close();
 }
 
@@ -175,10 +183,10 @@ fn who_ends_a_queue_at_once_is_stopped() {
             assert_eq!(unsafe { libc::kill(child, libc::SIGCONT) }, 0);
             status = wait(child, 0);
         }
-        // What it came to after the end is refused; that is no harm.
-        assert!(libc::WIFEXITED(status));
+        let code = ended(status);
         check(&queue);
-        if !is_stopped {
+        if code == THROUGH {
+            assert!(!is_stopped);
             assert!(number > 20, "no script is as short as that");
             return;
         }
