@@ -209,8 +209,20 @@ async def _sleep_trio(place: Place, timeout: float | None) -> bool:
     if timeout is None:
         await trio.lowlevel.wait_task_rescheduled(abort)
         return True
-    with trio.move_on_after(timeout) as scope:
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    expiry: BaseException | None = None
+    try:
+        with trio.move_on_after(timeout) as scope:
+            try:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            except trio.Cancelled as cancelled:
+                expiry = cancelled
+                raise
+        if expiry is not None:
+            # trio's loop holds it for longer, and its traceback would keep the frames of all who
+            # await this: an item or a place that they let go of would live on.
+            expiry.__traceback__ = None
+    finally:
+        del expiry
     return not scope.cancelled_caught
 
 

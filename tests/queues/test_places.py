@@ -6,6 +6,7 @@ import gc
 
 import anyio
 import pytest
+import trio
 
 from penstock import LifoQueue, PriorityQueue, Queue
 from penstock.errors import Misuse
@@ -306,3 +307,43 @@ async def test_the_woken_reservation_that_is_cancelled_passes_its_wake_on(anyio_
         assert queue.get() == 0
         scope.cancel()
     assert queue.get() == 1
+
+
+class Room(trio.abc.Instrument):
+    """Makes room between a putter's being told that its time is up, and its last look."""
+
+    def __init__(self, queue: Queue[int]) -> None:
+        self.queue = queue
+        self.putter: trio.lowlevel.Task | None = None
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self.putter and self.queue.statistics().waiting_putters:
+            self.queue.get_nowait()
+
+
+def test_a_place_that_came_at_the_last_look_is_given_back_when_it_is_dropped():
+    queue = Queue(1)
+    queue.put(0)
+    room = Room(queue)
+
+    async def hold() -> int:
+        place = await queue.areserve(timeout=0.001)
+        assert place.is_held
+        return queue.statistics().reserved
+
+    async def main() -> None:
+        async def reserve() -> None:
+            room.putter = trio.lowlevel.current_task()
+            assert await hold() == 1
+            # No frame of those that waited has it any more.
+            assert queue.statistics().reserved == 0
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reserve)
+
+    gc.disable()
+    try:
+        trio.run(main, instruments=[room])
+    finally:
+        gc.enable()
+    assert queue.statistics().got == 1
