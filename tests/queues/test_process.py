@@ -1,47 +1,16 @@
-"""Signals, forks, the end of the interpreter, and what an import costs: each in its own process."""
+"""Signals, forks, and what an import costs: each in its own process."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 from importlib.util import find_spec
 
 import pytest
 
 from tests.loops import FREE_THREADED, LOOPS
-
-
-def _backend(name: str) -> str:
-    """A line of a program: the arguments of `anyio.run` for this loop."""
-    if name == "uvloop":
-        options = "dict(loop_factory=__import__('uvloop').new_event_loop)"
-        return f"backend = dict(backend='asyncio', backend_options={options})"
-    return f"backend = dict(backend={name!r})"
-
-
-def start(program: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **variables},
-    )
-
-
-def run(program: str, **variables: str) -> str:
-    process = start(program, **variables)
-    try:
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 0, err
-    assert not err
-    return out
+from tests.queues.programs import backend, run, started
 
 
 @pytest.mark.parametrize(
@@ -63,7 +32,7 @@ def run(program: str, **variables: str) -> str:
 )
 @pytest.mark.parametrize("threads", [0, 2])
 def test_ctrl_c_ends_a_blocking_wait_at_once(call, threads):
-    process = start(f"""
+    program = f"""
         import threading, time
         from penstock import PriorityQueue, Queue
         from penstock.queues import select_blocking
@@ -83,16 +52,16 @@ def test_ctrl_c_ends_a_blocking_wait_at_once(call, threads):
         empty.put(1)
         print(sum(each.waiting_getters + each.waiting_putters for each in figures), end=" ")
         print(empty.get_many(), full.get_many(), full.statistics().reserved)
-    """)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    # Wait until the main thread sleeps in its poll.
-    deadline = time.monotonic() + 20
-    while "poll" not in _wait_channel(process.pid):
-        assert time.monotonic() < deadline, "the main thread does not sleep in ppoll"
-    sent = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    """
+    with started(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        # Wait until the main thread sleeps in its poll.
+        while "poll" not in _wait_channel(process.pid):
+            assert process.poll() is None, "it does not wait"
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
     assert process.returncode == 0, err
     seen, figures = out.splitlines()
     assert float(seen) - sent < 0.5, "it came with the safety timeout only"
@@ -105,18 +74,19 @@ def _wait_channel(pid: int) -> str:
 
 
 def test_a_signal_handler_that_raises_nothing_lets_the_wait_go_on():
-    process = start("""
+    program = """
         import signal
         from penstock import Queue
         queue = Queue()
         signal.signal(signal.SIGUSR1, lambda *_: queue.put("from the handler"))
         print("waiting", flush=True)
         print(queue.get())
-    """)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    process.send_signal(signal.SIGUSR1)
-    out, err = process.communicate(timeout=20)
+    """
+    with started(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGUSR1)
+        out, err = process.communicate()
     assert (out, err) == ("from the handler\n", "")
 
 
@@ -209,7 +179,7 @@ def test_a_forked_child_has_queues_and_loops_of_its_own(name):
         import anyio
         from penstock import Queue
 
-        {_backend(name)}
+        {backend(name)}
         queue = Queue(1)
 
         async def main(queue):
@@ -236,7 +206,7 @@ def test_a_loop_carried_over_a_fork_is_refused(name):
         from penstock.errors import Misuse
         from penstock.queues import QueueEmpty
 
-        {_backend(name)}
+        {backend(name)}
 
         async def main():
             try:
@@ -258,107 +228,6 @@ def test_a_loop_carried_over_a_fork_is_refused(name):
     expected = "this event loop was started before the fork" if name == "trio" else "no event loop"
     assert expected in complaint
     assert ("start a new event loop" in hint) or ("await inside asyncio" in hint)
-
-
-USES = {
-    "parked": "own.get()",
-    "busy": "own.put(1); own.get()",
-    "expiring": "own.get(timeout=0.0001)",
-    "putting": "full.put(1)",
-    "putting many": "full.put_many([1, 2])",
-    "reserving": "full.reserve()",
-    "joining": "full.join()",
-    "selecting": "select_blocking(own, other)",
-    "iterating": "list(own)",
-    # Below a native call for ever, in Python code.
-    "collecting": "own.put_many(endless())",
-    "comparing": "other.put(Endless()); other.put(Endless())",
-}
-
-
-@pytest.mark.parametrize("use", USES)
-def test_the_interpreter_ends_beside_daemon_threads(use):
-    for _ in range(3):
-        run(f"""
-            import threading, time
-            from penstock import PriorityQueue, Queue
-            from penstock.queues import QueueEmpty, select_blocking
-            full, other = Queue(1), PriorityQueue()
-            full.put(0)
-            started = threading.Event()
-            class Endless:
-                def __lt__(self, other):
-                    started.set()
-                    while True:
-                        time.sleep(1e-4)
-            def endless():
-                yield Endless() < Endless()
-            def work():
-                own = Queue(1)
-                if {use!r} not in ("collecting", "comparing"):
-                    started.set()
-                while True:
-                    try:
-                        {USES[use]}
-                    except QueueEmpty:
-                        pass
-            for _ in range(4):
-                threading.Thread(target=work, daemon=True).start()
-            started.wait()
-        """)
-
-
-# CPython 3.13 without its lock may hang by itself at its end, if two daemon threads want the same
-# dictionary's lock just then: who is given it may not go on. So there the loops only wait, and
-# others have looked at whatever they look at: one that imported it, and one that did not, as the
-# first look of somebody else takes the lock.
-BUSY_LOOP = "pass" if FREE_THREADED else "group.start_soon(expire)"
-
-
-@pytest.mark.parametrize("name", LOOPS)
-def test_the_interpreter_ends_beside_loops_in_daemon_threads(name):
-    for _ in range(3):
-        run(f"""
-            import threading
-            import anyio
-            from penstock import Queue, select
-            from penstock.queues import QueueEmpty
-
-            {_backend(name)}
-            empty, other, full = Queue(1), Queue(), Queue(1)
-            full.put(0)
-
-            async def expire():
-                while True:
-                    try:
-                        await empty.aget(timeout=1e-6)
-                    except QueueEmpty:
-                        pass
-
-            async def main(seconds):
-                with anyio.move_on_after(seconds):
-                    await wait()
-
-            async def wait():
-                async with anyio.create_task_group() as group:
-                    {BUSY_LOOP}
-                    group.start_soon(empty.aget)
-                    group.start_soon(other.aget)
-                    group.start_soon(full.aput, 1)
-                    group.start_soon(select, empty, other)
-
-            def loop(seconds):
-                arguments = dict(target=anyio.run, args=(main, seconds), kwargs=backend)
-                thread = threading.Thread(**arguments, daemon=True)
-                thread.start()
-                return thread
-
-            for _ in range(2):
-                loop(0.01).join()
-            loop(1000), loop(1000)
-            while full.statistics().waiting_putters < 2:
-                pass
-        """)
 
 
 @pytest.mark.skipif(FREE_THREADED, reason="what dies elsewhere is handed to the thread it is from")
@@ -514,7 +383,7 @@ def test_a_thousand_queues_cost_one_descriptor(name):
         import anyio
         from penstock import LifoQueue, PriorityQueue, Queue, select
 
-        {_backend(name)}
+        {backend(name)}
         kinds = (Queue, LifoQueue, PriorityQueue)
 
         def descriptors():
