@@ -300,7 +300,8 @@ def test_getters_of_many_are_woken_for_enough_and_spin_for_nothing(thread, block
     getters = [thread(queue.get_many, 8, min_) for _ in range(2)]
     blocked(queue, getters=1)
     queue.put(0)
-    # Time that two who wake each other, or one that does not sleep, would use: turns of two other threads.
+    # Time that two who wake each other, or one that does not sleep, would use: turns of two
+    # other threads.
     questions, answers = SharedQueue[int](), SharedQueue[int]()
     echo = thread(children.echo, questions, answers)
     woken, turns = queue.statistics().system_wakes, _turns(getters)

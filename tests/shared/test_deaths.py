@@ -150,7 +150,8 @@ def test_so_many_can_begin_by_putting_and_a_later_one_when_one_is_done(fork: Sta
     # A dead one counts as long as something of it is inside.
     assert ended(fork(children.put, queue, 0)) == 0
     late = another()
-    match = f"all seats of the queue are taken, {SENDERS} of {SEATS} for a process that begins by putting"
+    taken = f"all seats of the queue are taken, {SENDERS} of {SEATS}"
+    match = f"{taken} for a process that begins by putting"
     with pytest.raises(Rejected, match=match) as refused:
         late.put(SENDERS)
     assert "take what dead ones have put" in (refused.value.hint or "")

@@ -68,7 +68,7 @@ if __name__ == "__main__":
     assert f"{1 << 28} bytes wanted" in result
 
 
-def test_a_queue_refuses_before_the_limit_and_keeps_what_it_has(group: Group):
+def test_a_queue_refuses_before_the_limit_keeps_what_it_has_and_goes_on(group: Group):
     ended = group.run("""
 from penstock import SharedArray, SharedQueue
 MIB = 1 << 20
@@ -84,6 +84,9 @@ for size in (100, 5000, 100_000, 8 * MIB):
     print(count * size > 24 * MIB, count * size < 96 * MIB, len(queue) == count)
     # One at a time: what is taken is this process's own memory.
     print(all(queue.get() == item for _ in range(count)), queue.empty())
+    # At its beginning the lane has memory still.
+    queue.put(item)
+    print(queue.get() == item)
     queue.close()
 
 with SharedQueue(128 * MIB, arena_bytes=128 * MIB) as queue:

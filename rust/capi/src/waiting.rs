@@ -1,12 +1,9 @@
 //! Threads that wait, and how their wait ends.
 
-use std::{
-    ffi::c_int,
-    time::{Duration, Instant},
-};
+use std::{ffi::c_int, time::Duration};
 
 use penstock_core::{
-    park::{LOOK_AROUND, Parked},
+    park::Parked,
     shm::queue::{Shutdown, Side},
 };
 
@@ -62,12 +59,10 @@ fn slowly<T>(
         if let Some(code) = end {
             return Err(Failure::from(code));
         }
-        let begun = Instant::now();
         end = match sleeper.park(deadline) {
-            Parked::Woken => None,
+            Parked::Woken | Parked::Rested => None,
             Parked::Expired => Some(expired(side)),
-            // A sleep that ends of itself to look around has taken its time.
-            Parked::Interrupted => (begun.elapsed() < LOOK_AROUND).then_some(Code::Interrupted),
+            Parked::Interrupted => Some(Code::Interrupted),
         };
     }
 }

@@ -55,6 +55,8 @@ pub enum Parked {
     Expired,
     /// A signal came in, or it is time to look whether one did.
     Interrupted,
+    /// A nap is over, of one who naps: time to look whether a signal came in, and to sleep on.
+    Rested,
 }
 
 #[derive(Debug)]

@@ -622,6 +622,14 @@ impl FeedSender {
         Ok(false)
     }
 
+    /// Has the next record begin at the ring's beginning, if all was taken and it fits before here: for who has
+    /// no more memory behind the rest. Whether that is so.
+    pub fn turn_back(&mut self, length: usize) -> Result<bool, Corrupt> {
+        let offset = self.written & (self.feed.capacity - 1);
+        self.look_at = self.look_at.min(self.written);
+        Ok(Feed::span(length) <= offset && self.is_empty_and_far()?)
+    }
+
     /// The end of what is written.
     #[must_use]
     pub fn written(&self) -> u64 {

@@ -309,7 +309,14 @@ impl Giving {
     ) -> Result<u64, QueueError> {
         let length = self.words.len() * 8 + stream.1;
         let (begin, end) = self.sender.place(length).map_err(unsent)?;
-        self.back(begin, end)?;
+        if let Err(no_memory) = self.back(begin, end) {
+            // At its beginning the lane has some, perhaps.
+            if !self.sender.turn_back(length)? {
+                return Err(no_memory);
+            }
+            let (begin, end) = self.sender.place(length).map_err(unsent)?;
+            self.back(begin, end)?;
+        }
         // SAFETY: the stream is readable by its buffer's promise.
         unsafe { self.sender.write(kind, weight, &self.words, stream) }.map_err(unsent)
     }

@@ -431,7 +431,7 @@ proptest! {
         // Mostly right, so that what is left is believed.
         let right = slab.reference();
         let arena = arena.unwrap_or(seated.seat() as u16);
-        let slot = slot.unwrap_or(right.slot) & (1 << 48) - 1;
+        let slot = slot.unwrap_or(right.slot) & ((1 << 48) - 1);
         let generation = generation.unwrap_or(right.generation);
         let reference = Reference {
             arena,

@@ -285,7 +285,7 @@ impl<W: Wake + Send + Sync + 'static> Place for Waiting<W> {
             return Parked::Woken;
         }
         // Not back to sleep from here: a signal that came in beside the sleep is still to be seen.
-        Parked::Interrupted
+        Parked::Rested
     }
 
     fn leave(&self) {
@@ -323,7 +323,7 @@ impl Sleeper {
         self.is_counted |= self.heard.is_some();
     }
 
-    /// Sleeps until woken, until `deadline`, or for a nap, of a second at most ([`Parked::Interrupted`]: look
+    /// Sleeps until woken, until `deadline`, or for a nap, of a second at most ([`Parked::Rested`]: look
     /// whether a signal came in, look again, arm again).
     pub fn park(&mut self, deadline: Option<Instant>) -> Parked {
         match self.heard {
@@ -388,7 +388,7 @@ mod tests {
         for nap in [NAP, NAP * 2, NAP * 4] {
             assert_eq!(sleeper.nap, nap);
             sleeper.arm();
-            assert_eq!(sleeper.park(None), Parked::Interrupted);
+            assert_eq!(sleeper.park(None), Parked::Rested);
         }
         sleeper.arm();
         queue.shutdown(false).unwrap();

@@ -23,6 +23,10 @@ use super::{
 /// Letting the interpreter go costs about what copying 32 KiB does.
 pub(super) const COPIED_ATTACHED: usize = 32 << 10;
 
+/// Strings and bytes of more than this are not copied before they are sent: a batch of them would go through memory
+/// twice.
+const KEPT_WHOLE: usize = 512;
+
 /// What is sent in one step.
 const STEP: usize = 256;
 
@@ -90,7 +94,7 @@ impl Pack {
     pub(super) fn add(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut room = Room::new();
         if let Some((code, bytes)) = short::encode(object, &mut room) {
-            let is_short = bytes.len() <= COPIED_ATTACHED;
+            let is_short = bytes.len() <= KEPT_WHOLE || code == codes::SHORT;
             let stream = if is_short {
                 self.own(bytes)
             } else {
@@ -170,7 +174,7 @@ impl Pack {
     pub(super) fn add_bytes(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = if let Ok(bytes) = object.cast_exact::<PyBytes>() {
             match bytes.as_bytes() {
-                bytes if bytes.len() <= COPIED_ATTACHED => self.own(bytes),
+                bytes if bytes.len() <= KEPT_WHOLE => self.own(bytes),
                 _ => Stream::Whole(object.clone().unbind()),
             }
         } else {
