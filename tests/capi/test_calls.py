@@ -94,12 +94,22 @@ def test_objects_come_with_their_kind(queue: SharedQueue[Any], handle: Handle):
 def test_large_buffers_stand_behind_their_pickle(queue: SharedQueue[Any], handle: Handle):
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(10_000)
-    queue.put(array)
+    queue.put([array])
     kind, record = handle.receive(200_000)
     assert (kind, handle.record.buffers) == (lib.PENSTOCK_PICKLE, 1)
     assert record.endswith(array.tobytes())
     stream, buffer = record[: -array.nbytes], record[-array.nbytes :]
-    assert (pickle.loads(stream, buffers=[buffer]) == array).all()
+    [loaded] = pickle.loads(stream, buffers=[buffer])
+    assert (loaded == array).all()
+
+
+def test_an_arrays_content_stands_behind_its_head(queue: SharedQueue[Any], handle: Handle):
+    numpy = pytest.importorskip("numpy")
+    array = numpy.arange(10_000)
+    queue.put(array)
+    kind, record = handle.receive(200_000)
+    assert (kind, handle.record.buffers) == (lib.PENSTOCK_ARRAY, 1)
+    assert record.endswith(array.tobytes())
 
 
 def test_a_record_that_is_too_large_for_its_buffer_waits(queue: SharedQueue[Any], handle: Handle):

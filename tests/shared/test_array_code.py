@@ -243,6 +243,7 @@ async def test_a_put_that_is_still_to_be_awaited_keeps_the_array(anyio_backend: 
         del array
         assert gone() is not None
         await put
+        del put
         assert gone() is None
         again = queue.get()
         assert int(again.min()) == int(again.max()) == 7

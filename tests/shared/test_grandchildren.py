@@ -222,8 +222,8 @@ def test_who_drops_a_parents_task_takes_no_part_by_that():
             return await queue.aget()
 
         task = asyncio.get_running_loop().create_task(take())
-        while not queue.statistics().waiting_getters:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - of the queue's own figures nobody tells
+        while not queue.statistics().waiting_getters:  # noqa: ASYNC110 - nobody tells of a figure
+            await asyncio.sleep(0)
 
         def child() -> None:
             task.get_coro().close()  # type: ignore[union-attr]
