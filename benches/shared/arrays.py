@@ -6,7 +6,9 @@ And the hand-over of an array that lies in shared memory already, at three sizes
 from __future__ import annotations
 
 import ctypes
+import mmap
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from benches.case import Case, Contender, Lap, Target, Work, byte_rate, cost
 from benches.shared import peers
 from benches.shared.beside import beside
 from benches.shared.peers import Get, Put, Way
+from benches.shared.round_trip import Descriptor
 from benches.units import BYTES
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ LENGTH = MEBIBYTE // 8
 STEP = 8192  # values, 64 KiB: one of each is looked at
 BUFFER = 16  # arrays under way, where that can be said
 MAX_BYTES = BUFFER * MEBIBYTE
+
+SPIN = 200e-6  # seconds
 
 Seen = tuple[int, float, float]
 """Of an array that came: its length, its last value, the sum of what was looked at."""
@@ -240,7 +245,61 @@ def iceoryx_get_array(name: str) -> Iterator[Get]:
         yield get
 
 
-# --- the floor ------------------------------------------------------------------------------
+# --- the floors -----------------------------------------------------------------------------
+
+
+@contextmanager
+def places() -> Iterator[tuple[Descriptor, Descriptor, Descriptor]]:
+    """Memory for as many arrays as may be under way, how many are free, how many are full."""
+    memory = os.memfd_create("penstock-bench")
+    free = os.eventfd(BUFFER, os.EFD_SEMAPHORE)
+    full = os.eventfd(0, os.EFD_SEMAPHORE)
+    os.ftruncate(memory, MAX_BYTES)
+    try:
+        yield Descriptor(memory), Descriptor(free), Descriptor(full)
+    finally:
+        for number in (memory, free, full):
+            os.close(number)
+
+
+def arrays_in(memory: Descriptor) -> Iterator[Array]:
+    """The places in turn, for ever."""
+    import numpy as np
+
+    mapped = mmap.mmap(memory.number, MAX_BYTES)
+    return cycle(np.frombuffer(mapped, np.float64).reshape(BUFFER, LENGTH))
+
+
+@contextmanager
+def place_born(made: Any) -> Iterator[Any]:
+    memory, free, full = made
+    arrays = arrays_in(memory)
+
+    def empty() -> Array:
+        os.eventfd_read(free.number)
+        return next(arrays)
+
+    def give(_array: Array) -> None:
+        os.eventfd_write(full.number, 1)
+
+    yield empty, give
+
+
+@contextmanager
+def place_get(made: Any) -> Iterator[Get]:
+    memory, free, full = made
+    arrays = arrays_in(memory)
+    has_one = False
+
+    def get() -> Array:
+        nonlocal has_one
+        if has_one:
+            os.eventfd_write(free.number, 1)
+        os.eventfd_read(full.number)
+        has_one = True
+        return next(arrays)
+
+    yield get
 
 
 @contextmanager
@@ -369,6 +428,23 @@ BORN = (
         penstock_born,
         peers.penstock_get,
         "penstock",
+    ),
+    Way(
+        "penstock.SharedQueue, spinning",
+        f"as above, with spin={SPIN}: both look for longer than a fill takes; {UNDER_WAY}",
+        partial(peers.penstock_queue, max_bytes=MAX_BYTES, spin=SPIN),
+        penstock_born,
+        peers.penstock_get,
+        "penstock",
+    ),
+    Way(
+        "one fill and one wake",
+        "floor: filled in memory that both have mapped, and an eventfd each way, on which the "
+        f"other one sleeps; {UNDER_WAY}",
+        places,
+        place_born,
+        place_get,
+        "numpy",
     ),
     Way(
         "iceoryx2, polling",

@@ -279,7 +279,8 @@ SPIN = 100e-6  # seconds, longer than any trip of two that keep looking
 SLEEPING = (
     Line(
         "penstock.SharedQueue",
-        "`put` and `get` on two queues; nothing set, so both sides sleep",
+        "`put` and `get` on two queues; nothing set, so both sides look for up to 20 µs, as long "
+        "as that is of use, and sleep then",
         partial(two, peers.penstock_queue),
         queues_call,
         queues_echo,
