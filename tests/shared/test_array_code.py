@@ -187,6 +187,19 @@ def test_a_shared_array_comes_out_plain():
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_view_stays_read_only():
+    with SharedQueue[Any]() as queue:
+        queue.put(np.ones((300, 200), order="F"))
+        again = queue.get()
+        assert (again.flags.writeable, again.flags.f_contiguous) == (False, True)
+        for array in (again, again[1:], again.T.reshape(-1)):
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                array.flags.writeable = True
+            del array
+        del again
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_view_that_is_not_aligned():
     with SharedQueue[Any]() as queue:
         memory = SharedArray.empty(80_001, "u1", queue=queue)
