@@ -37,6 +37,7 @@ BUFFER = 16  # arrays under way, where that can be said
 MAX_BYTES = BUFFER * MEBIBYTE
 
 SPIN = 200e-6  # seconds
+PLACES = 3
 
 Seen = tuple[int, float, float]
 """Of an array that came: its length, its last value, the sum of what was looked at."""
@@ -250,11 +251,11 @@ def iceoryx_get_array(name: str) -> Iterator[Get]:
 
 @contextmanager
 def places() -> Iterator[tuple[Descriptor, Descriptor, Descriptor]]:
-    """Memory for as many arrays as may be under way, how many are free, how many are full."""
+    """Memory for a few arrays, so that it stays warm; how many of them are free, how many full."""
     memory = os.memfd_create("penstock-bench")
-    free = os.eventfd(BUFFER, os.EFD_SEMAPHORE)
+    free = os.eventfd(PLACES, os.EFD_SEMAPHORE)
     full = os.eventfd(0, os.EFD_SEMAPHORE)
-    os.ftruncate(memory, MAX_BYTES)
+    os.ftruncate(memory, PLACES * MEBIBYTE)
     try:
         yield Descriptor(memory), Descriptor(free), Descriptor(full)
     finally:
@@ -266,8 +267,8 @@ def arrays_in(memory: Descriptor) -> Iterator[Array]:
     """The places in turn, for ever."""
     import numpy as np
 
-    mapped = mmap.mmap(memory.number, MAX_BYTES)
-    return cycle(np.frombuffer(mapped, np.float64).reshape(BUFFER, LENGTH))
+    mapped = mmap.mmap(memory.number, PLACES * MEBIBYTE)
+    return cycle(np.frombuffer(mapped, np.float64).reshape(PLACES, LENGTH))
 
 
 @contextmanager
@@ -440,7 +441,7 @@ BORN = (
     Way(
         "one fill and one wake",
         "floor: filled in memory that both have mapped, and an eventfd each way, on which the "
-        f"other one sleeps; {UNDER_WAY}",
+        f"other one sleeps; {PLACES} MiB in turn",
         places,
         place_born,
         place_get,

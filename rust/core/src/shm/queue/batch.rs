@@ -58,6 +58,22 @@ impl Batch {
         self.len() == 0
     }
 
+    /// The code and the stream of the oldest, if that is all there is to it.
+    #[inline]
+    #[must_use]
+    pub fn plain(&self) -> Option<(u16, &[u8])> {
+        let (record, content) = self.records.get(self.given)?;
+        let has_more = (self.more.front()).is_some_and(|more| more.record == self.given);
+        (!has_more && !references::are_in(record.kind)).then_some((record.kind, content))
+    }
+
+    /// Drops the oldest, which was [`Batch::plain`].
+    #[inline]
+    pub fn skip(&mut self) {
+        debug_assert!(self.plain().is_some());
+        self.given += 1;
+    }
+
     /// The oldest, which then is no longer in it.
     pub fn pop(&mut self) -> Option<Taken<'_>> {
         let index = self.given;

@@ -151,7 +151,17 @@ impl SharedQueue {
             Ok(count) => items.reserve_exact(count),
             Err(failure) => return Err(refusals::of_take(slf.py(), this, failure)),
         }
-        while let Some(taken) = place.batch().pop() {
+        loop {
+            // Most are, and one goes this way in half the time.
+            while let Some((code, content)) = place.batch().plain()
+                && let Some(item) = unpack::plain(slf.py(), form, code, content)
+            {
+                items.push(item.unbind());
+                place.batch().skip();
+            }
+            let Some(taken) = place.batch().pop() else {
+                break;
+            };
             match this.rebuild(slf, form, taken) {
                 Ok(item) => items.push(item),
                 Err(failure) => unread.push(failure),

@@ -15,7 +15,9 @@ use super::{
         Slab, arrays, codes,
         short::{self, DecodeError},
     },
-    SharedQueue, refusals,
+    SharedQueue,
+    operation::Form,
+    refusals,
 };
 
 /// An item that is out of the queue and can not be rebuilt.
@@ -48,6 +50,21 @@ impl Unreadable {
     #[cold]
     pub(super) fn into_error(self, slf: &Bound<'_, SharedQueue>, lease: Option<Token>) -> PyErr {
         refusals::unreadable(slf, self, lease)
+    }
+}
+
+/// What was put, if it is one of the usual; anything else, and what is wrong, is for [`object`] and [`bytes`].
+#[inline]
+pub(super) fn plain<'py>(
+    py: Python<'py>,
+    form: Form,
+    code: u16,
+    content: &[u8],
+) -> Option<Bound<'py, PyAny>> {
+    match form {
+        Form::Item => short::decode(py, code, content).ok(),
+        Form::Bytes if code == codes::RAW => Some(PyBytes::new(py, content).into_any()),
+        Form::Bytes | Form::Lease => None,
     }
 }
 
