@@ -33,7 +33,7 @@ __all__ = ("SharedArray",)
 class _Memory(mmap.mmap):
     """A file in memory, mapped; the kernel frees it when the last process lets go of it."""
 
-    fd: int | None = None
+    fd: int = -1
 
     def __new__(cls, fd: int, length: int) -> Self:
         self = super().__new__(cls, fd, length)
@@ -53,7 +53,7 @@ class _Memory(mmap.mmap):
             raise MemoryError(message) from failure
 
     def __del__(self) -> None:
-        if self.fd is not None:
+        if self.fd >= 0:
             os.close(self.fd)
 
 
@@ -127,7 +127,8 @@ class SharedArray(np.ndarray[Any, Any]):
             raise Misuse(f"SharedArray: shape {shape} has a negative length")
         length = math.prod(lengths) * kind.itemsize or 1
         memory = _Memory.create(length) if queue is None else queue._allocate(length, timeout)  # noqa: SLF001
-        return cls(lengths, kind, memory)
+        # Any object with the buffer interface will do; numpy's stubs name a few.
+        return cls(lengths, kind, memory)  # type: ignore[arg-type]
 
     def __array_wrap__(
         self, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
