@@ -29,6 +29,7 @@ pub mod luck;
 pub mod park;
 #[cfg(not(penstock_loom))]
 pub mod random_id;
+pub mod resilience;
 pub mod ring;
 #[cfg(not(penstock_loom))]
 pub mod sampler;

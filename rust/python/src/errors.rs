@@ -5,6 +5,7 @@ use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
 /// The families of `penstock.errors` that native code raises; the others are raised in Python.
 #[derive(Clone, Copy)]
 pub(crate) enum Family {
+    Closed,
     Full,
     Lost,
     Misuse,
@@ -13,6 +14,7 @@ pub(crate) enum Family {
 impl Family {
     const fn class_name(self) -> &'static str {
         match self {
+            Self::Closed => "Closed",
             Self::Full => "Full",
             Self::Lost => "Lost",
             Self::Misuse => "Misuse",

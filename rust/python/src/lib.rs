@@ -12,6 +12,7 @@ mod hub;
 mod loop_watch;
 mod metrics;
 mod queue;
+mod resilience;
 mod shared;
 mod shortcut;
 mod tracing;
@@ -35,6 +36,10 @@ mod _native {
     use crate::queue::{
         LifoQueue, PriorityQueue, Queue, QueueItems, QueueOperation, Reservation, select,
         select_blocking,
+    };
+    #[pymodule_export]
+    use crate::resilience::{
+        AdaptiveState, BreakerState, BudgetState, ConcurrencyState, RateState,
     };
     #[pymodule_export]
     use crate::shared::{
@@ -62,6 +67,7 @@ mod _native {
         crate::queue::install_steps(module.py());
         crate::queue::install_shortcuts(module.py())?;
         crate::shared::install_shortcuts(module.py())?;
+        crate::resilience::install_shortcuts(module.py())?;
         Ok(())
     }
 }

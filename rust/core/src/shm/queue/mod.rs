@@ -34,7 +34,7 @@ mod lookout;
 #[cfg(not(penstock_loom))]
 mod plan;
 #[cfg(not(penstock_loom))]
-mod process;
+pub(crate) mod process;
 #[cfg(not(penstock_loom))]
 mod references;
 #[cfg(not(penstock_loom))]

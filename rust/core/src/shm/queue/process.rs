@@ -13,7 +13,7 @@ use crate::{shm::door::pid_namespace, sync::Arc};
 
 impl Process {
     /// The calling one.
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         // SAFETY: no arguments, cannot fail.
         let pid = unsafe { libc::getpid() } as u32;
         let started = Stat::of(pid).map_or(0, |stat| stat.started);
@@ -23,7 +23,7 @@ impl Process {
 
 /// What tells the namespaces in which this process has its number, and its start its time, from others;
 /// 0 where that cannot be seen.
-pub(super) fn namespace() -> u64 {
+pub(crate) fn namespace() -> u64 {
     let times = fs::metadata("/proc/self/ns/time").map_or(0, |link| link.ino());
     pid_namespace() ^ times.rotate_left(32)
 }
@@ -129,7 +129,7 @@ pub(super) fn ended<'a>(watches: impl Iterator<Item = &'a Watch>) -> Vec<Option<
 }
 
 /// Whether a process is gone, where it has to be looked at.
-pub(super) fn is_gone_by_looks(pid: u32, is_same: impl Fn(u64) -> bool) -> bool {
+pub(crate) fn is_gone_by_looks(pid: u32, is_same: impl Fn(u64) -> bool) -> bool {
     match Stat::of(pid) {
         Some(stat) => !is_same(stat.started) || (stat.is_zombie && stat.threads <= 1),
         None => {

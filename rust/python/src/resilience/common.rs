@@ -1,0 +1,169 @@
+//! What all states have in common: name, key, moments, refusals.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use penstock_core::{
+    clock,
+    resilience::{
+        definition::Definition,
+        home::{Handle, Here, Home},
+        table::{State, TableError},
+    },
+};
+use pyo3::{prelude::*, types::PyDict};
+
+use crate::errors::{Family, error, named};
+
+/// Beyond this a moment cannot be counted with: 18 years.
+const MOMENT_MAX: u64 = 1 << 59;
+
+/// A state of one key.
+pub(super) struct Common<T: State> {
+    handle: Handle<T>,
+    /// For all keys of one `new`.
+    is_closed: Arc<AtomicBool>,
+}
+
+impl<T: State> Common<T> {
+    pub(super) fn new(
+        py: Python<'_>,
+        name: Option<String>,
+        key: &str,
+        definition: Definition,
+        initialise: impl Fn(&T) + Send + Sync + 'static,
+    ) -> PyResult<Self> {
+        let home = Home::new(name, definition, initialise);
+        // Another process may keep the table's file locked for a while.
+        let handle = py.detach(|| home.handle(key));
+        Ok(Self {
+            handle: handle.map_err(|failure| failed(py, failure))?,
+            is_closed: Arc::default(),
+        })
+    }
+
+    pub(super) fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
+        self.refuse_closed(py)?;
+        let handle = py.detach(|| self.handle.home().handle(key));
+        Ok(Self {
+            handle: handle.map_err(|failure| failed(py, failure))?,
+            is_closed: Arc::clone(&self.is_closed),
+        })
+    }
+
+    /// What this process has of it, unless it is closed.
+    #[inline(always)]
+    pub(super) fn here(&self, py: Python<'_>) -> PyResult<&Here<T>> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            self.refuse_closed(py)?;
+        }
+        self.handle.here().map_err(|failure| failed(py, failure))
+    }
+
+    #[cold]
+    fn refuse_closed(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let message = format!("the {} of {:?} is closed", T::KIND, self.handle.key());
+        Err(error(py, Family::Closed, &message, None))
+    }
+
+    /// As [`here`](Self::here), where nothing has gone wrong.
+    #[inline(always)]
+    pub(super) fn quickly(&self) -> Option<&Here<T>> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.handle.here_already()
+    }
+
+    pub(super) fn close(&self, py: Python<'_>) {
+        if !self.is_closed.swap(true, Ordering::AcqRel) {
+            py.detach(|| self.handle.home().leave());
+        }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        self.handle.key()
+    }
+
+    pub(super) fn definition(&self) -> &str {
+        self.handle.home().definition().text()
+    }
+
+    /// What every snapshot tells.
+    pub(super) fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let snapshot = PyDict::new(py);
+        snapshot.set_item("name", self.handle.home().name())?;
+        snapshot.set_item("key", self.key())?;
+        let pids = py.detach(|| self.handle.home().members());
+        snapshot.set_item("pids", pids)?;
+        Ok(snapshot)
+    }
+
+    pub(super) fn shown(&self, class: &str) -> String {
+        match self.handle.home().name() {
+            Some(name) => format!("<{class} {name:?} {:?}>", self.key()),
+            None => format!("<{class} {:?}>", self.key()),
+        }
+    }
+}
+
+/// The moment of a call: as it was given, or now.
+#[inline(always)]
+pub(super) fn moment(py: Python<'_>, now: Option<u64>) -> PyResult<u64> {
+    match now {
+        None => Ok(clock::monotonic()),
+        Some(now) if now < MOMENT_MAX => Ok(now),
+        Some(now) => Err(refuse(
+            py,
+            &format!("now={now} is no moment"),
+            "nanoseconds of a monotonic clock",
+        )),
+    }
+}
+
+pub(super) fn refuse(py: Python<'_>, message: &str, hint: &str) -> PyErr {
+    error(py, Family::Misuse, message, Some(hint))
+}
+
+/// Refuses a number that is out of its range.
+pub(super) fn within<N: PartialOrd + std::fmt::Display>(
+    py: Python<'_>,
+    class: &str,
+    name: &str,
+    value: N,
+    least: N,
+    most: N,
+) -> PyResult<N> {
+    if value >= least && value <= most {
+        return Ok(value);
+    }
+    let message = format!("{class}: {name}={value} is out of range");
+    Err(refuse(py, &message, &format!("from {least} to {most}")))
+}
+
+fn failed(py: Python<'_>, failure: TableError) -> PyErr {
+    let message = failure.to_string();
+    let (class, hint) = match failure {
+        TableError::Io(error) => return error.into(),
+        TableError::Name { .. } | TableError::Key { .. } => {
+            ("Misuse", "shorten it, or take a hash of it")
+        }
+        TableError::Conflict { .. } => (
+            "Conflict",
+            "give it the definition of the others, another name, or end them first",
+        ),
+        TableError::Full { .. } => ("Full", "use fewer keys, or one for all the rest"),
+        TableError::Crowded { .. } => ("Full", "use more names for fewer processes each"),
+        TableError::Version { .. } => ("Conflict", "end the processes of the other version first"),
+        TableError::Damaged { .. } => (
+            "Conflict",
+            "end the processes that use it, and remove the file",
+        ),
+    };
+    named(py, class, &message, Some(hint))
+}

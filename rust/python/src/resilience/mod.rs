@@ -1,0 +1,15 @@
+//! The states behind `penstock.resilience`: what decides whether a call may be made, for one process or for all
+//! worker processes of a machine.
+
+mod adaptive;
+mod breaker;
+mod budget;
+mod common;
+mod concurrency;
+mod rate;
+mod shortcuts;
+
+pub(crate) use self::{
+    adaptive::AdaptiveState, breaker::BreakerState, budget::BudgetState,
+    concurrency::ConcurrencyState, rate::RateState, shortcuts::install as install_shortcuts,
+};

@@ -1,0 +1,118 @@
+//! `RateState`: how fast.
+
+use penstock_core::resilience::{
+    definition::Definition,
+    rate::{Grant, LONGEST_WAIT, Rate, RateRules},
+};
+use pyo3::{prelude::*, types::PyDict};
+
+use super::common::{Common, moment, refuse, within};
+
+/// The state of a rate limit, of this process or of all that share its name on this machine.
+///
+/// `burst=1` spaces calls evenly (GCRA); `burst=limit` is a token bucket. Safe from any thread and process, without
+/// a lock.
+#[pyclass(frozen, module = "penstock._native")]
+pub(crate) struct RateState {
+    pub(super) common: Common<Rate>,
+    pub(super) rules: RateRules,
+}
+
+#[pymethods]
+impl RateState {
+    #[new]
+    #[pyo3(signature = (*, limit, per, burst=1, name=None, key=""))]
+    fn new(
+        py: Python<'_>,
+        limit: f64,
+        per: u64,
+        burst: u64,
+        name: Option<String>,
+        key: &str,
+    ) -> PyResult<Self> {
+        let rules = RateRules::new(limit, per, burst).ok_or_else(|| {
+            let message = format!(
+                "RateState: limit={limit} in per={per} ns with burst={burst} cannot be kept"
+            );
+            let hint = "a call may cost from 1/16 ns to an hour, and a burst an hour in all";
+            refuse(py, &message, hint)
+        })?;
+        let definition = Definition::new([
+            ("limit", limit.to_string()),
+            ("per", per.to_string()),
+            ("burst", burst.to_string()),
+        ]);
+        let common = Common::new(py, name, key, definition, |_| ())?;
+        Ok(Self { common, rules })
+    }
+
+    /// 0: go. More: granted, begin after so many nanoseconds. Less: refused, it would have had to wait for so many
+    /// nanoseconds, which is more than `max_wait`.
+    #[pyo3(signature = (n=1, max_wait=0, now=None, /))]
+    fn acquire(&self, py: Python<'_>, n: u64, max_wait: u64, now: Option<u64>) -> PyResult<i64> {
+        within(py, "RateState", "n", n, 1, u64::from(u32::MAX))?;
+        let max_wait = max_wait.min(LONGEST_WAIT);
+        let now = moment(py, now)?;
+        let here = self.common.here(py)?;
+        Ok(to_number(here.state().acquire(
+            &self.rules,
+            n,
+            max_wait,
+            now,
+        )))
+    }
+
+    /// Gives back what was granted and will not be used.
+    #[pyo3(signature = (n=1, now=None, /))]
+    fn give_back(&self, py: Python<'_>, n: u64, now: Option<u64>) -> PyResult<()> {
+        let now = moment(py, now)?;
+        self.common.here(py)?.state().give_back(&self.rules, n, now);
+        Ok(())
+    }
+
+    /// The rate of another key, of the same name and definition.
+    #[pyo3(signature = (key, /))]
+    fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
+        Ok(Self {
+            common: self.common.for_key(py, key)?,
+            rules: self.rules,
+        })
+    }
+
+    /// How many calls could be made at once.
+    #[pyo3(signature = (now=None, /))]
+    fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
+        let now = moment(py, now)?;
+        let available = self.common.here(py)?.state().available(&self.rules, now);
+        let snapshot = self.common.snapshot(py)?;
+        snapshot.set_item("available", available)?;
+        Ok(snapshot)
+    }
+
+    /// Leaves the table of that name, with all keys. The last process to leave it removes it.
+    fn close(&self, py: Python<'_>) {
+        self.common.close(py);
+    }
+
+    #[getter]
+    fn key(&self) -> &str {
+        self.common.key()
+    }
+
+    #[getter]
+    fn definition(&self) -> &str {
+        self.common.definition()
+    }
+
+    fn __repr__(&self) -> String {
+        self.common.shown("RateState")
+    }
+}
+
+pub(super) fn to_number(grant: Grant) -> i64 {
+    match grant {
+        Grant::Now => 0,
+        Grant::After(wait) => wait.min(i64::MAX as u64) as i64,
+        Grant::Refused(wait) => -(wait.min(i64::MAX as u64) as i64),
+    }
+}
