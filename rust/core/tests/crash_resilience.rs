@@ -81,7 +81,11 @@ fn round(breaker: &Handle<Breaker>, now: u64) {
     let start = Instant::now();
     let mut probes = Vec::new();
     while breaker.here().unwrap().state().word().state() != State::Closed {
-        assert!(start.elapsed() < LONG, "wedged: {:?}", breaker.here().unwrap().state().word());
+        assert!(
+            start.elapsed() < LONG,
+            "wedged: {:?}",
+            breaker.here().unwrap().state().word()
+        );
         probes.extend(ask(breaker, later));
         if probes.len() == RULES.probes {
             for permit in probes.drain(..) {

@@ -12,7 +12,6 @@
 //! Nothing in here is on the way of a call: a handle keeps the address of its slot ([`super::home`]).
 
 use std::{
-    fmt,
     fs::File,
     io,
     marker::PhantomData,
@@ -20,16 +19,22 @@ use std::{
     path::{Path, PathBuf},
     ptr::NonNull,
     sync::{
-        Arc, LazyLock, Weak,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+mod error;
+mod exits;
+mod head;
+
+pub use error::TableError;
 
 use super::{
     definition::{self, Definition},
     file::{self, Locked, Mapping},
     lease::{Holder, Lives},
-    members::{MEMBERS, Members},
+    members::Members,
 };
 use crate::{
     clock,
@@ -41,11 +46,7 @@ use crate::{
 /// Raised whenever the meaning of a byte changes.
 pub const VERSION: u32 = 1;
 
-/// Spells `penstres` in memory.
-const MAGIC: u64 = u64::from_le_bytes(*b"penstres");
-
 const HEAD_BYTES: usize = 4096;
-const TEXT_AT: usize = 128;
 const ROWS_AT: usize = HEAD_BYTES;
 const SLOTS_AT: usize = ROWS_AT + size_of::<Members>();
 
@@ -71,52 +72,6 @@ pub unsafe trait State: Default + Send + Sync + 'static {
     const NUMBER: u32;
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-struct Head {
-    magic: u64,
-    version: u32,
-    kind: u32,
-    length: u64,
-    state: u64,
-    text: u64,
-    text_digest: u64,
-    checksum: u64,
-}
-
-impl Head {
-    fn new<T: State>(definition: &Definition) -> Self {
-        let mut head = Self {
-            magic: MAGIC,
-            version: VERSION,
-            kind: T::NUMBER,
-            length: length::<T>() as u64,
-            state: size_of::<T>() as u64,
-            text: definition.text().len() as u64,
-            text_digest: definition.digest(),
-            checksum: 0,
-        };
-        head.checksum = head.digest();
-        head
-    }
-
-    fn digest(&self) -> u64 {
-        let words = [
-            self.magic,
-            u64::from(self.version) << 32 | u64::from(self.kind),
-            self.length,
-            self.state,
-            self.text,
-            self.text_digest,
-        ];
-        let mut bytes = [0; 48];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        definition::digest(&bytes)
-    }
-}
-
 #[repr(C)]
 struct SlotHead {
     /// Bytes of the key, plus one; 0: free. Written last (Release) and read, under the lock.
@@ -125,8 +80,10 @@ struct SlotHead {
 }
 
 const SLOT_HEAD: usize = 256;
-const _: () = assert!(size_of::<SlotHead>() <= SLOT_HEAD && size_of::<Head>() <= TEXT_AT);
-const _: () = assert!(TEXT_AT + definition::TEXT_MAX <= HEAD_BYTES);
+use head::{Found, Head};
+
+const _: () = assert!(size_of::<SlotHead>() <= SLOT_HEAD && size_of::<Head>() <= head::TEXT_AT);
+const _: () = assert!(head::TEXT_AT + definition::TEXT_MAX <= HEAD_BYTES);
 
 fn stride<T>() -> usize {
     (SLOT_HEAD + size_of::<T>()).next_multiple_of(128)
@@ -242,9 +199,9 @@ impl<T: State> Table<T> {
                 length => Mapping::new(&file, length)?,
             };
             if made {
-                write_head(&mapping, &Head::new::<T>(definition), definition);
+                head::write(&mapping, &Head::new::<T>(definition), definition);
             } else {
-                match check::<T>(&mapping, path)? {
+                match head::check::<T>(&mapping, path)? {
                     Found::Unfinished => {
                         file::remove(path);
                         continue;
@@ -407,69 +364,6 @@ fn members(mapping: &Mapping) -> &Members {
     unsafe { at.cast().as_ref() }
 }
 
-fn write_head(mapping: &Mapping, head: &Head, definition: &Definition) {
-    let text = definition.text().as_bytes();
-    let at = mapping.at(0, HEAD_BYTES);
-    let at = at.unwrap_or_else(|| unreachable!("a mapping is never shorter than the head"));
-    // SAFETY: inside the mapping, aligned; the file's lock is held, and nobody has read it yet.
-    unsafe {
-        let to = at.as_ptr().add(TEXT_AT);
-        to.copy_from_nonoverlapping(text.as_ptr(), text.len());
-        // The head last, and its first word last of all: whoever finds it finds the rest.
-        let head_at = at.cast::<Head>().as_ptr();
-        head_at.write_volatile(Head { magic: 0, ..*head });
-        std::sync::atomic::fence(Ordering::Release);
-        at.cast::<AtomicU64>()
-            .as_ref()
-            .store(head.magic, Ordering::Release);
-    }
-}
-
-enum Found {
-    /// Its maker was killed while making it.
-    Unfinished,
-    Text(String),
-}
-
-fn check<T: State>(mapping: &Mapping, path: &Path) -> Result<Found, TableError> {
-    let damaged = || TableError::Damaged { path: path.into() };
-    let at = mapping.at(0, HEAD_BYTES).ok_or_else(damaged)?;
-    // SAFETY: inside the mapping and aligned; a copy is taken, and only the copy is judged.
-    let head = unsafe { at.cast::<Head>().read_volatile() };
-    if head.magic == 0 {
-        return Ok(Found::Unfinished);
-    }
-    if head.magic == MAGIC && head.version != VERSION {
-        return Err(TableError::Version {
-            path: path.into(),
-            found: head.version,
-        });
-    }
-    let text = head.text as usize;
-    let is_sound = head.magic == MAGIC
-        && head.checksum == head.digest()
-        && head.kind == T::NUMBER
-        && head.length == mapping.length() as u64
-        && head.length == length::<T>() as u64
-        && head.state == size_of::<T>() as u64
-        && text <= definition::TEXT_MAX;
-    if !is_sound {
-        return Err(damaged());
-    }
-    let mut bytes = vec![0; text];
-    // SAFETY: inside the head's page, as was just seen.
-    unsafe {
-        let from = at.as_ptr().add(TEXT_AT);
-        bytes.as_mut_ptr().copy_from_nonoverlapping(from, text);
-    }
-    if definition::digest(&bytes) != head.text_digest {
-        return Err(damaged());
-    }
-    String::from_utf8(bytes)
-        .map(Found::Text)
-        .map_err(|_| damaged())
-}
-
 /// Removes other tables of which nobody lives.
 fn sweep(namespace: u64, but: &Path) {
     for path in file::others(namespace, but) {
@@ -489,7 +383,8 @@ fn sweep(namespace: u64, but: &Path) {
         };
         let magic = mapping.at(0, 8);
         // SAFETY: eight bytes inside the mapping, aligned.
-        let is_table = magic.is_some_and(|at| unsafe { at.cast::<u64>().read_volatile() } == MAGIC);
+        let is_table =
+            magic.is_some_and(|at| unsafe { at.cast::<u64>().read_volatile() } == head::MAGIC);
         // Of another layout, the rows may lie elsewhere.
         let version = mapping.at(8, 4);
         // SAFETY: four bytes inside the mapping, aligned.
@@ -507,127 +402,4 @@ fn validate(name: &str) -> Result<(), TableError> {
         return Ok(());
     }
     Err(TableError::Name { name: name.into() })
-}
-
-mod exits {
-    //! At the program's end every table is left, though its handles are never dropped.
-
-    use super::{Arc, Guarded, LazyLock, Seat, Weak};
-    use std::sync::Once;
-
-    static SEATS: LazyLock<Guarded<Vec<Weak<Seat>>>> = LazyLock::new(|| Guarded::new(Vec::new()));
-    static ONCE: Once = Once::new();
-
-    pub(super) fn remember(seat: &Arc<Seat>) {
-        ONCE.call_once(|| {
-            // SAFETY: the handler lives in the text of this object, which is not unloaded while the process runs.
-            unsafe { libc::atexit(leave_all) };
-        });
-        let mut seats = SEATS.lock();
-        seats.retain(|seat| seat.strong_count() > 0);
-        seats.push(Arc::downgrade(seat));
-    }
-
-    extern "C" fn leave_all() {
-        let seats: Vec<_> = SEATS.lock().iter().filter_map(Weak::upgrade).collect();
-        for seat in seats {
-            seat.leave();
-        }
-    }
-}
-
-/// Why a table cannot be had.
-#[derive(Debug)]
-pub enum TableError {
-    /// The file cannot be opened, locked or mapped.
-    Io(io::Error),
-    /// No name that a table can have.
-    Name {
-        /// As it was given.
-        name: String,
-    },
-    /// A key that is too long.
-    Key {
-        /// So long.
-        bytes: usize,
-    },
-    /// Somebody takes part in it, under another definition.
-    Conflict {
-        /// Of the table.
-        name: String,
-        /// What it holds.
-        kind: &'static str,
-        /// Who takes part.
-        pids: Vec<u32>,
-        /// What is not the same.
-        differences: String,
-    },
-    /// All slots are taken.
-    Full {
-        /// Of the table.
-        name: String,
-        /// What it holds.
-        kind: &'static str,
-    },
-    /// All rows are taken.
-    Crowded {
-        /// Of the table.
-        name: String,
-    },
-    /// Another version of penstock made it.
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The layout it says it has.
-        found: u32,
-    },
-    /// Its own description does not add up.
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-impl fmt::Display for TableError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "the table cannot be had: {error}"),
-            Self::Name { name } => write!(
-                f,
-                "{name:?} is no name for a table: letters, digits, '.', '_' and '-', at most {NAME_MAX}"
-            ),
-            Self::Key { bytes } => {
-                write!(f, "a key of {bytes} bytes is too long: at most {KEY_MAX}")
-            }
-            Self::Conflict {
-                name,
-                kind,
-                pids,
-                differences,
-            } => write!(
-                f,
-                "the {kind} {name:?} of this machine has another definition in the processes {pids:?}: {differences}"
-            ),
-            Self::Full { name, kind } => {
-                write!(f, "the {kind} {name:?} has {KEYS} keys already")
-            }
-            Self::Crowded { name } => {
-                write!(f, "{name:?} is shared by {MEMBERS} processes already")
-            }
-            Self::Version { path, found } => write!(
-                f,
-                "{} has layout {found}, this build knows layout {VERSION}",
-                path.display()
-            ),
-            Self::Damaged { path } => write!(f, "{} is no sound table", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for TableError {}
-
-impl From<io::Error> for TableError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
