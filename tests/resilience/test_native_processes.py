@@ -10,7 +10,7 @@ import pytest
 
 from penstock._native import BreakerState, ConcurrencyState
 
-CEILING = 60.0
+CEILING = 300.0
 
 
 def script(text, *arguments):

@@ -2,24 +2,21 @@
 //! one finds no wedge.
 #![cfg(penstock_failpoints)]
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod forked;
+mod states;
 
+use std::time::Instant;
+
+use forked::{Child, code};
 use penstock_core::{
     failpoints,
     resilience::{
         breaker::{Breaker, BreakerRules, Permit, State, Window},
-        definition::Definition,
-        home::{Handle, Home},
+        home::Handle,
         ledger::Ledger,
-        table::State as Shared,
     },
 };
-
-/// A ceiling against hangs, nothing else.
-const LONG: Duration = Duration::from_secs(60);
+use states::{LONG, handle, unique};
 
 const RULES: BreakerRules = BreakerRules {
     window: Window::Count(20),
@@ -35,12 +32,6 @@ const RULES: BreakerRules = BreakerRules {
     probe_expires: 0,
 };
 
-fn handle<T: Shared>(name: &str) -> Handle<T> {
-    let definition = Definition::new([("test", "1".to_owned())]);
-    let home: Arc<Home<T>> = Home::new(Some(name.to_owned()), definition, |_| ());
-    home.handle("").unwrap()
-}
-
 fn ask(breaker: &Handle<Breaker>, now: u64) -> Option<Permit> {
     let here = breaker.here().unwrap();
     here.state().acquire(&RULES, here.me(), || now, here).0
@@ -54,20 +45,17 @@ fn say(breaker: &Handle<Breaker>, permit: Permit, ok: Option<bool>, now: u64) {
 
 /// Runs the script in a child that is killed before its `number`-th store; whether it was.
 fn killed(number: u64, script: impl FnOnce()) -> bool {
-    // SAFETY: the child runs the script and ends.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0);
-    if pid == 0 {
+    let child = Child::run(|| {
         failpoints::arm(number, libc::SIGKILL);
         script();
-        // SAFETY: as above.
-        unsafe { libc::_exit(0) };
+        assert!(failpoints::disarm(), "it should have been killed");
+    });
+    let status = child.wait(0);
+    if libc::WIFSIGNALED(status) {
+        return true;
     }
-    let mut status = 0;
-    // SAFETY: a child that nobody else waits for.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    assert!(status == 0 || libc::WIFSIGNALED(status), "status {status}");
-    status != 0
+    assert_eq!(code(status), 0);
+    false
 }
 
 /// Opens it if it is closed, probes it, and closes it.
@@ -86,18 +74,19 @@ fn round(breaker: &Handle<Breaker>, now: u64) {
             "wedged: {:?}",
             breaker.here().unwrap().state().word()
         );
-        probes.extend(ask(breaker, later));
-        if probes.len() == RULES.probes {
-            for permit in probes.drain(..) {
-                say(breaker, permit, Some(true), later);
-            }
+        // As many as may be out, and then their answers.
+        match ask(breaker, later) {
+            Some(permit) => probes.push(permit),
+            None => probes
+                .drain(..)
+                .for_each(|permit| say(breaker, permit, Some(true), later)),
         }
     }
 }
 
 #[test]
 fn a_breaker_is_never_wedged() {
-    let name = format!("test-crash-breaker-{}", std::process::id());
+    let name = unique("crash");
     let breaker = handle::<Breaker>(&name);
     let mut number = 1;
     let mut now = 0;
@@ -126,7 +115,7 @@ fn a_breaker_is_never_wedged() {
 
 #[test]
 fn a_permit_is_never_lost() {
-    let name = format!("test-crash-permits-{}", std::process::id());
+    let name = unique("crash");
     let permits = handle::<Ledger>(&name);
     let take = |permits: &Handle<Ledger>| {
         let here = permits.here().unwrap();

@@ -373,27 +373,28 @@ fn sweep(namespace: u64, but: &Path) {
         let Ok(locked) = Locked::attempt(&file) else {
             continue;
         };
-        let length = file.metadata().map_or(0, |found| found.len() as usize);
-        let is_there = locked.is_there().unwrap_or(false);
-        if !is_there || length < SLOTS_AT {
-            continue;
-        }
-        let Ok(mapping) = Mapping::new(&file, length) else {
-            continue;
-        };
-        let magic = mapping.at(0, 8);
-        // SAFETY: eight bytes inside the mapping, aligned.
-        let is_table =
-            magic.is_some_and(|at| unsafe { at.cast::<u64>().read_volatile() } == head::MAGIC);
-        // Of another layout, the rows may lie elsewhere.
-        let version = mapping.at(8, 4);
-        // SAFETY: four bytes inside the mapping, aligned.
-        let is_known =
-            version.is_some_and(|at| unsafe { at.cast::<u32>().read_volatile() } == VERSION);
-        if is_table && is_known && members(&mapping).bury().is_empty() {
+        let is_unused = locked.is_there().unwrap_or(false) && is_unused(&file).unwrap_or(false);
+        if is_unused {
             file::remove(&path);
         }
     }
+}
+
+/// Whether nobody takes part in a file of tables whose lock the caller holds.
+fn is_unused(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len() as usize;
+    if length == 0 {
+        return Ok(true); // whoever made it has died, or will see that its name is gone
+    }
+    if length < SLOTS_AT {
+        return Ok(false);
+    }
+    let mapping = Mapping::new(file, length)?;
+    Ok(match head::mark(&mapping) {
+        None => true,
+        // Of another layout, the rows may lie elsewhere.
+        Some(is_known) => is_known && members(&mapping).bury().is_empty(),
+    })
 }
 
 fn validate(name: &str) -> Result<(), TableError> {

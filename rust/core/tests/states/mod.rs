@@ -23,7 +23,7 @@ use penstock_core::resilience::{
 use crate::forked::Ledger;
 
 /// A ceiling against hangs, nothing else.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// Waits until a word that the test's processes share has become so large.
 pub(crate) fn wait(board: &Ledger, number: usize, least: u64) {

@@ -66,6 +66,9 @@ const fn told(word: Word) -> u64 {
     word.generation() << 2 | word.state() as u64
 }
 
+/// A generation has 28 bits, its state 2.
+const TOLD_MASK: u64 = (1 << 30) - 1;
+
 const STATES: [State; 3] = [State::Closed, State::Open, State::HalfOpen];
 
 fn mode(py: Python<'_>, name: &str) -> PyResult<Mode> {
@@ -351,8 +354,12 @@ impl BreakerState {
     #[cold]
     fn tell_now(&self, py: Python<'_>, breaker: &Breaker, change: Option<Change>, now: u64) {
         if let Some(change) = change {
-            let seen = change.generation << 2 | change.to as u64;
-            self.told.store(seen, Relaxed);
+            let made = change.generation << 2 | change.to as u64;
+            // Another thread may have told of a later one by now.
+            let is_later = |seen: u64| (made.wrapping_sub(seen) & TOLD_MASK) < TOLD_MASK / 2;
+            let later = |seen| is_later(seen).then_some(made);
+            // In vain if it is not.
+            let _ = self.told.fetch_update(Relaxed, Relaxed, later);
             self.call(py, change.from, change.to, change.generation, now, true);
         }
         let word = breaker.word();

@@ -197,7 +197,8 @@ impl Breaker {
         }
     }
 
-    /// A probe's lease for the generation of `target`: free, or left over from an earlier one.
+    /// A probe's lease for the generation of `target`: free, or left over from an earlier one. More can be taken than
+    /// probes may be out, so that one who is stopped between lease and bit is in nobody's way.
     fn take_lease(
         &self,
         rules: &BreakerRules,
@@ -206,7 +207,7 @@ impl Breaker {
         now: u64,
     ) -> Option<(usize, Lease)> {
         let mine = self.new_lease(rules, target.generation(), me, now);
-        (0..rules.probes.min(PROBES)).find_map(|number| {
+        (0..PROBES).find_map(|number| {
             let seen = Lease(self.leases[number].load(Acquire));
             let is_open = seen.is_free() || !is_of(seen, target.generation());
             let taken = is_open && !target.has_probe(number) && self.own(number, seen, mine);
@@ -219,7 +220,7 @@ impl Breaker {
     fn reclaim(&self, rules: &BreakerRules, me: Holder, now: u64, lives: &impl Lives) -> bool {
         lives.look();
         let mut any = false;
-        for number in 0..rules.probes.min(PROBES) {
+        for number in 0..PROBES {
             let seen = Lease(self.leases[number].load(Acquire));
             let word = self.word();
             let generation = if !seen.is_free() && seen.is_forfeited(now, lives) {

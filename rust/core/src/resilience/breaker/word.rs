@@ -132,11 +132,11 @@ impl Word {
     }
 
     pub(super) const fn with_success(self) -> Self {
-        Self(self.0 + (1 << SUCCESSES_SHIFT))
+        Self(self.0.wrapping_add(1 << SUCCESSES_SHIFT))
     }
 
     pub(super) const fn with_failure(self) -> Self {
-        Self(self.0 + (1 << FAILURES_SHIFT))
+        Self(self.0.wrapping_add(1 << FAILURES_SHIFT))
     }
 
     pub(super) const fn with_mode(self, mode: Mode) -> Self {

@@ -130,3 +130,11 @@ pub(super) fn check<T: State>(mapping: &Mapping, path: &Path) -> Result<Found, T
         .map(Found::Text)
         .map_err(|_| damaged())
 }
+
+/// Whether a file is a table of this layout; none if its maker was killed while making it.
+pub(super) fn mark(mapping: &Mapping) -> Option<bool> {
+    let at = mapping.at(0, HEAD_BYTES)?;
+    // SAFETY: inside the mapping and aligned; a copy is taken, and only the copy is judged.
+    let head = unsafe { at.cast::<Head>().read_volatile() };
+    (head.magic != 0).then_some(head.magic == MAGIC && head.version == VERSION)
+}
