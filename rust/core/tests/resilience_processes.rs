@@ -114,7 +114,9 @@ fn a_killed_holders_probes_and_permits_are_given_to_the_next() {
         breaker.here().unwrap().state().word().state(),
         State::Closed
     );
-    assert_eq!(permits.here().unwrap().state().out(3), 1);
+    let here = permits.here().unwrap();
+    assert_eq!(here.state().reclaim(now, here), 2, "nobody needed those");
+    assert_eq!(here.state().out(3), 1);
 }
 
 #[test]
