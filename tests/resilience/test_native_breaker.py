@@ -25,12 +25,15 @@ def test_it_opens_is_probed_and_closes():
     assert breaker.acquire(SECOND - 16) is None
     assert breaker.retry_after(SECOND // 4) == SECOND * 3 // 4
     first, second = breaker.acquire(SECOND), breaker.acquire(SECOND)
-    assert first is not None and second is not None and breaker.acquire(SECOND) is None
+    assert first is not None
+    assert second is not None
+    assert breaker.acquire(SECOND) is None
     assert breaker.state == "half_open"
     assert breaker.snapshot(SECOND)["probes"] == 2
     breaker.record(first, True, 0, SECOND)
     breaker.record(second, True, 0, SECOND)
-    assert breaker.state == "closed" and breaker.retry_after(SECOND) == 0
+    assert breaker.state == "closed"
+    assert breaker.retry_after(SECOND) == 0
     assert changes == [
         ("closed", "open", 1, 0, True),
         ("open", "half_open", 2, SECOND, True),
@@ -92,7 +95,8 @@ def test_rates_of_the_last_calls_and_slow_ones():
 
 def test_modes():
     breaker = opened(mode="shadow")
-    assert breaker.state == "open" and breaker.mode == "shadow"
+    assert breaker.state == "open"
+    assert breaker.mode == "shadow"
     assert breaker.acquire(0) == -1, "it would have been refused"
     breaker.record(-1, False)
     breaker.set_mode("normal")
@@ -114,7 +118,8 @@ def test_a_listener_that_raises_changes_nothing(monkeypatch):
         raise RuntimeError("no")
 
     breaker = opened(on_transition=listen)
-    assert breaker.state == "open" and [str(it) for it in seen] == ["no"]
+    assert breaker.state == "open"
+    assert [str(it) for it in seen] == ["no"]
 
 
 def test_two_objects_of_one_name_are_one_breaker(table_name):

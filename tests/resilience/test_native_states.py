@@ -38,9 +38,11 @@ def test_permits_are_so_many(table_name):
     permits = ConcurrencyState(limit=2, name=table_name)
     other = ConcurrencyState(limit=2, name=table_name)
     first, second = permits.acquire(), other.acquire()
-    assert permits.acquire() is None and other.snapshot()["out"] == 2
+    assert permits.acquire() is None
+    assert other.snapshot()["out"] == 2
     assert not other.release(first), "another's"
-    assert permits.release(first) and not permits.release(first)
+    assert permits.release(first)
+    assert not permits.release(first)
     assert other.release(second)
     permits.close()
     other.close()
