@@ -77,7 +77,8 @@ fn a_state_does_not_outlive_all_that_made_it() {
     let name = unique("stale");
     let board = Ledger::new();
     let child = Child::run(|| {
-        open(&handle::<Breaker>(&name));
+        let breaker = handle::<Breaker>(&name);
+        open(&breaker);
         board.add(0, 1);
         wait(&board, 1, 1);
     });
