@@ -1,6 +1,4 @@
 //! The breaker's and the ledger's compare-and-swaps under loom.
-//!
-//! Weakened by hand, and seen to fail here: see the list at the end of each model's comment.
 #![cfg(penstock_loom)]
 
 use loom::{

@@ -104,7 +104,6 @@ fn a_killed_holders_probes_and_permits_are_given_to_the_next() {
     while take(&permits).is_none() {
         assert!(start.elapsed() < LONG, "the permits are lost");
     }
-    eprintln!("recovered after {:?}", start.elapsed());
     say(&breaker, permit, Some(true), now);
     for _ in 1..RULES.success_threshold {
         let permit = ask(&breaker, now).unwrap();
