@@ -44,7 +44,20 @@ if TYPE_CHECKING:
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .outbox import Inbox, Outbox, Relay
     from .queues import LifoQueue, PriorityQueue, Queue, select
-    from .resilience import Retry
+    from .resilience import (
+        AdaptiveLimit,
+        Bulkhead,
+        Cache,
+        Chaos,
+        CircuitBreaker,
+        Deadline,
+        Fallback,
+        Hedge,
+        Policy,
+        RateLimit,
+        Retry,
+        Timeout,
+    )
     from .saga import Saga, SagaStore
     from .service import Service
     from .shared import SharedArray, SharedQueue
@@ -53,6 +66,14 @@ if TYPE_CHECKING:
     from .workers import WorkerPool
 
 __all__ = (
+    "AdaptiveLimit",
+    "Bulkhead",
+    "Cache",
+    "Chaos",
+    "CircuitBreaker",
+    "Deadline",
+    "Fallback",
+    "Hedge",
     "Inbox",
     "LifoQueue",
     "LoopMonitor",
@@ -61,8 +82,10 @@ __all__ = (
     "Outbox",
     "Page",
     "PenstockError",
+    "Policy",
     "PriorityQueue",
     "Queue",
+    "RateLimit",
     "Reject",
     "Relay",
     "Retry",
@@ -73,6 +96,7 @@ __all__ = (
     "SharedArray",
     "SharedQueue",
     "Stream",
+    "Timeout",
     "WorkerPool",
     "__version__",
     "extension_path",
@@ -86,6 +110,14 @@ __all__ = (
 
 # Public name → the room that defines it, or the module of one; a room may be public itself.
 _ROOMS = {
+    "AdaptiveLimit": "resilience",
+    "Bulkhead": "resilience",
+    "Cache": "resilience",
+    "Chaos": "resilience",
+    "CircuitBreaker": "resilience",
+    "Deadline": "resilience",
+    "Fallback": "resilience",
+    "Hedge": "resilience",
     "Inbox": "outbox",
     "LifoQueue": "queues",
     "LoopMonitor": "loop",
@@ -94,8 +126,10 @@ _ROOMS = {
     "Outbox": "outbox",
     "Page": "messages",
     "PenstockError": "errors",
+    "Policy": "resilience",
     "PriorityQueue": "queues",
     "Queue": "queues",
+    "RateLimit": "resilience",
     "Reject": "messages",
     "Relay": "outbox",
     "Retry": "resilience",
@@ -106,6 +140,7 @@ _ROOMS = {
     "SharedArray": "shared",
     "SharedQueue": "shared",
     "Stream": "streams",
+    "Timeout": "resilience",
     "WorkerPool": "workers",
     "extension_path": "shared.c_interface",
     "include_dir": "shared.c_interface",

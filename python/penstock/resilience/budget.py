@@ -1,0 +1,78 @@
+"""`Budget`: how much retries and hedges may add to the load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from penstock import _clock as clock
+
+from .scope import check_scope, state_name
+from .strategy import check_number
+
+if TYPE_CHECKING:
+    from .strategy import Place
+
+__all__ = ("Budget", "BudgetPart")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most so many extra attempts for each call: a dead dependency is not buried in retries.
+
+    Args:
+        ratio: extra attempts per call, over the last `window` seconds; 0.2 adds a fifth at most.
+        min_per_second: extra attempts that are allowed however few calls there are.
+        window: seconds for which a call earns its share.
+        scope: "process", or "machine" for one budget of all worker processes of this machine.
+
+    Raises Misuse for a value out of range.
+    """
+
+    ratio: float = 0.2
+    min_per_second: float = 10.0
+    window: float = 10.0
+    scope: Literal["process", "machine"] = "process"
+
+    def __post_init__(self) -> None:
+        check_number("Budget", "ratio", self.ratio, 0.0, 10.0)
+        check_number("Budget", "min_per_second", self.min_per_second)
+        check_number("Budget", "window", self.window, 0.0, above=True)
+        check_scope("Budget", self.scope)
+
+    def state(self, place: Place) -> BudgetPart:
+        """What is earned and spent by one key of a policy."""
+        from penstock._native import BudgetState
+
+        return BudgetPart(
+            BudgetState(
+                ratio=self.ratio,
+                min_per_second=self.min_per_second,
+                window=round(self.window * 1e9),
+                name=state_name(self.scope, place),
+                key=place.key,
+            )
+        )
+
+
+class BudgetPart:
+    """A native budget on the clock in force."""
+
+    __slots__ = ("_state", "deposit")
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self.deposit: Callable[[], None] = self._deposit
+
+    def _deposit(self) -> None:
+        if clock.virtual is None:
+            self._state.deposit()
+        else:
+            self._state.deposit(clock.now_ns())
+
+    def withdraw(self) -> bool:
+        """Whether one more attempt is within the budget."""
+        if clock.virtual is None:
+            return bool(self._state.withdraw())
+        return bool(self._state.withdraw(clock.now_ns()))

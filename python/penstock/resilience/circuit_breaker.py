@@ -1,0 +1,243 @@
+"""`CircuitBreaker`: does not call what has just failed again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from penstock import _clock as clock
+from penstock.errors import Misuse
+
+from .errors import CircuitOpen
+from .scope import check_scope, state_name
+from .strategy import Part, Place, Strategy, check_count, check_number
+from .weave_text import indented
+from .which import Which, check_which, takes
+
+if TYPE_CHECKING:
+    from .weave import Weave
+
+__all__ = ("CircuitBreaker",)
+
+_EVENTS = {"open": "opened", "half_open": "half_opened", "closed": "closed"}
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker(Strategy):
+    """Opens when the other side fails, and lets single probes through to see when it is back.
+
+    Closed, every call passes and is counted. Open, calls are refused with `CircuitOpen`, which
+    costs the other side and the caller nothing. After `open_for` seconds it is half-open: at most
+    `probes` calls pass at once; `success_threshold` successes close it, one failure more than
+    `probe_failures` opens it again. A cancelled call counts as nothing, and gives its probe back.
+
+    Args:
+        failure_threshold: failures that open it: in a row with window="consecutive", else within
+            the window; None to go by the rates alone.
+        success_threshold: successful probes that close it.
+        open_for: seconds from opening to the first probe.
+        window: what failures are counted over: "consecutive" calls, the last `size` calls
+            ("count"), or the last `size` seconds ("time").
+        size: of the window, in calls or seconds.
+        failure_rate: share of failures in the window that opens it, above 0 to 1.
+        slow_rate: share of slow calls in the window that opens it, above 0 to 1.
+        slow_after: seconds after which a call counts as slow.
+        min_calls: calls that a window must hold before it opens anything.
+        probes: calls at once while half-open.
+        probe_failures: failed probes that are put up with.
+        probe_expires: seconds after which a probe that has not ended is taken for lost.
+        mode: "normal"; "shadow" counts and reports, and refuses nothing; "forced_open";
+            "disabled".
+        on: exceptions that are failures, or a function that decides. What a policy itself refused
+            is none unless named here.
+        on_result: a function that says of a result that it is a failure.
+        scope: "process", or "machine": all worker processes open and close together.
+
+    Raises Misuse for a value out of range, and for settings that could never open it.
+    """
+
+    failure_threshold: int | None = 5
+    success_threshold: int = 1
+    open_for: float = 60.0
+    window: Literal["consecutive", "count", "time"] = "consecutive"
+    size: float = 0
+    failure_rate: float | None = None
+    slow_rate: float | None = None
+    slow_after: float | None = None
+    min_calls: int = 1
+    probes: int = 1
+    probe_failures: int = 0
+    probe_expires: float = 60.0
+    mode: Literal["normal", "shadow", "forced_open", "disabled"] = "normal"
+    on: Which = Exception
+    on_result: Callable[[Any], bool] | None = None
+    scope: Literal["process", "machine"] = "process"
+
+    def __post_init__(self) -> None:
+        me = "CircuitBreaker"
+        if self.failure_threshold is not None:
+            check_count(me, "failure_threshold", self.failure_threshold, 1)
+        check_count(me, "success_threshold", self.success_threshold, 1)
+        check_number(me, "open_for", self.open_for, above=True)
+        check_count(me, "min_calls", self.min_calls, 1)
+        check_count(me, "probes", self.probes, 1)
+        check_count(me, "probe_failures", self.probe_failures, 0)
+        check_number(me, "probe_expires", self.probe_expires, above=True)
+        for name in ("failure_rate", "slow_rate"):
+            if getattr(self, name) is not None:
+                check_number(me, name, getattr(self, name), 0.0, 1.0, above=True)
+        if self.slow_after is not None:
+            check_number(me, "slow_after", self.slow_after, above=True)
+        if self.mode not in {"normal", "shadow", "forced_open", "disabled"}:
+            raise Misuse(
+                f"{me}: mode={self.mode!r} is unknown",
+                hint="normal, shadow, forced_open or disabled",
+            )
+        check_which(me, "on", self.on)
+        if self.on_result is not None and not callable(self.on_result):
+            raise Misuse(f"{me}: on_result={self.on_result!r} is not a function")
+        check_scope(me, self.scope)
+        self._check_window()
+
+    def _check_window(self) -> None:
+        me = "CircuitBreaker"
+        if (self.slow_rate is None) != (self.slow_after is None):
+            raise Misuse(
+                f"{me}: slow_rate={self.slow_rate} with slow_after={self.slow_after}",
+                hint="slow calls need both: a share, and the seconds that make a call slow",
+            )
+        if self.window == "consecutive":
+            if self.failure_threshold is None:
+                raise Misuse(f"{me}: without failure_threshold it never opens")
+            if self.failure_rate or self.slow_rate or self.size:
+                raise Misuse(
+                    f"{me}: a rate needs a window, and failures in a row have none",
+                    hint='window="count" with size= calls, or window="time" with size= seconds',
+                )
+            return
+        if self.window == "count":
+            check_count(me, "size", self.size, 1)
+            for name in ("failure_threshold", "min_calls"):
+                value = getattr(self, name)
+                if value is not None and value > self.size:
+                    raise Misuse(
+                        f"{me}: {name}={value} is more than the window of {self.size} calls",
+                        hint="it would never open",
+                    )
+        elif self.window == "time":
+            check_number(me, "size", self.size, above=True)
+        else:
+            raise Misuse(
+                f"{me}: window={self.window!r} is unknown", hint="consecutive, count or time"
+            )
+        if self.failure_threshold is None and not self.failure_rate and not self.slow_rate:
+            raise Misuse(f"{me}: without a threshold or a rate it never opens")
+
+    def part(self, place: Place) -> Part:
+        """See `Strategy`."""
+        return BreakerPart(self, place)
+
+
+class BreakerPart(Part):
+    """The circuit: native, in this process or shared by the machine's."""
+
+    def __init__(self, breaker: CircuitBreaker, place: Place) -> None:
+        from penstock._native import BreakerState
+
+        self.breaker = breaker
+        self.place = place
+        unit = 1e9 if breaker.window == "time" else 1
+        self.state = BreakerState(
+            window=breaker.window,
+            size=round(breaker.size * unit),
+            failure_threshold=breaker.failure_threshold or 0,
+            failure_rate=breaker.failure_rate or 0.0,
+            slow_rate=breaker.slow_rate or 0.0,
+            slow_after=round((breaker.slow_after or 0.0) * 1e9),
+            min_calls=breaker.min_calls,
+            open_for=round(breaker.open_for * 1e9),
+            probes=breaker.probes,
+            success_threshold=breaker.success_threshold,
+            probe_failures=breaker.probe_failures,
+            probe_expires=round(breaker.probe_expires * 1e9),
+            mode=breaker.mode,
+            name=state_name(breaker.scope, place),
+            key=place.key,
+            on_transition=self._changed,
+        )
+
+    def weave(self, code: Weave, body: list[str]) -> list[str]:
+        """Two native calls around a success; everything else is out of line."""
+        permit, since = code.local("permit"), code.local("since")
+        acquire = code.bind("acquire", self.state.acquire)
+        record = code.bind("record", self.state.record)
+        failed = code.bind("failed", self.failed)
+        refused, shadowed = code.bind("refused", self.refused), code.bind("shadowed", self.shadowed)
+        took, start = "0", []
+        if self.breaker.slow_after is not None:
+            ns = "(monotonic_ns() if clock.virtual is None else clock.now_ns())"
+            start = [f"{since} = {ns}"]
+            took = f"{ns} - {since}"
+        ok = "True"
+        if self.breaker.on_result is not None:
+            ok = f"{code.bind('judged', self.judged)}({permit}, value)"
+        return [
+            f"{permit} = {acquire}() if clock.virtual is None else {acquire}(clock.now_ns())",
+            f"if {permit} is None:",
+            f"    raise {refused}()",
+            f"if {permit} < 0:",
+            f"    {shadowed}()",
+            *start,
+            "try:",
+            *indented(body),
+            "except BaseException as error:",
+            f"    {failed}({permit}, error, {took})",
+            "    raise",
+            "if clock.virtual is None:",
+            f"    {record}({permit}, {ok}, {took})" if took != "0" else f"    {record}({permit}, {ok})",
+            "else:",
+            f"    {record}({permit}, {ok}, {took}, clock.now_ns())",
+        ]
+
+    def refused(self) -> CircuitOpen:
+        """Reports, and makes the error."""
+        after = self.state.retry_after(clock.now_ns())
+        error = CircuitOpen(self.place.policy, self.place.key, after * 1e-9)
+        self.place.report("rejected", 0, None, error)
+        return error
+
+    def shadowed(self) -> None:
+        """A call passed that a breaker in normal mode would have refused."""
+        if self.state.mode == "shadow":
+            self.place.report("would_reject")
+
+    def failed(self, permit: int, error: BaseException, took: int) -> None:
+        """Counts what was raised; a cancellation counts as nothing."""
+        ok: bool | None = None
+        try:
+            if isinstance(error, Exception):
+                ok = not takes(self.breaker.on, error)
+                if ok and self._is_refusal(error):
+                    ok = None
+        finally:
+            # Also when the user's function raises: the permit comes back in any case.
+            self.state.record(permit, ok, took, clock.now_ns())
+
+    def judged(self, permit: int, value: object) -> bool:
+        """Whether a result counts as a success."""
+        assert self.breaker.on_result is not None
+        try:
+            return not self.breaker.on_result(value)
+        except BaseException:
+            self.state.record(permit, None, 0, clock.now_ns())
+            raise
+
+    @staticmethod
+    def _is_refusal(error: Exception) -> bool:
+        from penstock.errors import Rejected
+
+        return isinstance(error, Rejected)  # by a strategy inside: nobody was asked
+
+    def _changed(self, _before: str, state: str, _generation: int, _at: int, is_own: bool) -> None:
+        self.place.report(_EVENTS[state] if is_own else f"{_EVENTS[state]}_elsewhere")

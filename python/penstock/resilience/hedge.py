@@ -1,0 +1,205 @@
+"""`Hedge`: a second attempt beside the first, when that one takes long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from penstock import _clock as clock
+from penstock._loops import Place as Seat
+from penstock._loops import current_hub
+from penstock.errors import Misuse
+
+from .budget import Budget
+from .lazy import asyncio_task
+from .strategy import Part, Place, Strategy, check_count, check_number
+from .waiting import wait_until
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .weave import Weave
+
+__all__ = ("Hedge",)
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge(Strategy):
+    """Starts another attempt beside one that takes long; the first result wins.
+
+    Only for calls that may happen twice. The others are cancelled and awaited before the winner's
+    result is returned; one that does not end within `grace` is left behind (on asyncio), and
+    counted. A failure is no result while another attempt runs; if all fail, the error that came
+    first is raised. Async calls only.
+
+    Args:
+        after: seconds before the second attempt, and before each further one.
+        max_extra: attempts beside the first, at most.
+        grace: seconds that losers are given to end.
+        budget: bounds what hedges add to the load; once it is used up, no further ones start.
+
+    Raises Misuse for a value out of range.
+    """
+
+    after: float
+    max_extra: int = 1
+    grace: float = 1.0
+    budget: Budget | None = None
+
+    is_for_blocks = False
+    is_for_streams = False
+
+    def __post_init__(self) -> None:
+        check_number("Hedge", "after", self.after)
+        check_count("Hedge", "max_extra", self.max_extra, 1)
+        check_number("Hedge", "grace", self.grace)
+        if self.budget is not None and not isinstance(self.budget, Budget):
+            raise Misuse(f"Hedge: budget={self.budget!r} is not a Budget")
+
+    def part(self, place: Place) -> Part:
+        """See `Strategy`."""
+        return HedgePart(self, place)
+
+
+class HedgePart(Part):
+    """Runs what is inside it in tasks."""
+
+    def __init__(self, hedge: Hedge, place: Place) -> None:
+        self.hedge = hedge
+        self.place = place
+        self.budget = None if hedge.budget is None else hedge.budget.state(place)
+
+    def weave(self, code: Weave, body: list[str]) -> list[str]:
+        """See `Part`."""
+        if not code.is_async:
+            raise Misuse(
+                f"policy {self.place.policy!r}: Hedge serves async calls only",
+                hint="await policy.run(...), or leave Hedge out",
+            )
+        inner = code.cut(body)
+        race = code.bind("race", self.race_trio if code.form == "trio" else self.race)
+        return [f"value = await {race}({inner}, fn, args, kwargs)"]
+
+    def _may_add(self, number: int) -> bool:
+        if number > self.hedge.max_extra:
+            return False
+        if self.budget is not None and not self.budget.withdraw():
+            self.place.report("budget_exhausted", number)
+            return False
+        self.place.report("hedged", number + 1, self.hedge.after)
+        return True
+
+    async def race(self, inner: Callable[..., Any], fn: Any, args: Any, kwargs: Any) -> Any:
+        """On asyncio and uvloop, in any form of their tasks."""
+        loop, task = asyncio_task()
+        if task is None:
+            return await self.race_trio(inner, fn, args, kwargs)
+        if self.budget is not None:
+            self.budget.deposit()
+        bell = _Bell()
+        running: list[asyncio.Task[Any]] = []
+        failed: list[asyncio.Task[Any]] = []
+        extra = 0
+        may_add = True
+        try:
+            while True:
+                attempt = loop.create_task(inner(fn, args, kwargs))
+                attempt.add_done_callback(bell.ring)
+                running.append(attempt)
+                until = clock.now() + self.hedge.after if may_add else None
+                while True:
+                    for ended in [each for each in running if each.done()]:
+                        running.remove(ended)
+                        if not ended.cancelled() and ended.exception() is None:
+                            if extra:
+                                self.place.report("won")
+                            return ended.result()
+                        failed.append(ended)
+                    if not running:
+                        return failed[0].result()  # raises
+                    if until is not None and clock.now() >= until:
+                        extra += 1
+                        may_add = self._may_add(extra)
+                        if may_add:
+                            break
+                        until = None
+                    await bell.wait(until)
+        finally:
+            if running:
+                await self._dismiss(running)
+
+    async def _dismiss(self, losers: list[asyncio.Task[Any]]) -> None:
+        for loser in losers:
+            loser.cancel()
+        _, left = await sys.modules["asyncio"].wait(losers, timeout=self.hedge.grace)
+        for loser in losers:
+            loser.add_done_callback(_look_at)
+        for _ in left:
+            self.place.report("left_behind", 0, self.hedge.grace)
+
+    async def race_trio(self, inner: Callable[..., Any], fn: Any, args: Any, kwargs: Any) -> Any:
+        """On trio: the nursery waits for the losers, however long they take."""
+        import trio
+
+        if self.budget is not None:
+            self.budget.deposit()
+        won: list[Any] = []
+        failed: dict[int, Exception] = {}
+        started = 0
+
+        async def attempt(number: int) -> None:
+            try:
+                value = await inner(fn, args, kwargs)
+            except Exception as error:  # noqa: BLE001 - the race decides what becomes of it
+                failed[number] = error
+                if len(failed) == started:
+                    nursery.cancel_scope.cancel()
+            else:
+                won.append(value)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            started = 1
+            nursery.start_soon(attempt, 1)
+            while True:
+                await clock.sleep(self.hedge.after)
+                if not self._may_add(started):
+                    break
+                started += 1
+                nursery.start_soon(attempt, started)
+        if won:
+            if started > 1:
+                self.place.report("won")
+            return won[0]
+        raise next(iter(failed.values()))
+
+
+class _Bell:
+    """Wakes one waiting task of this loop, now or the next time it waits."""
+
+    __slots__ = ("_has_rung", "_seat")
+
+    def __init__(self) -> None:
+        self._has_rung = False
+        self._seat: Seat | None = None
+
+    def ring(self, _: object = None) -> None:
+        self._has_rung = True
+        if self._seat is not None:
+            self._seat.wake()
+
+    async def wait(self, until: float | None) -> None:
+        if not self._has_rung:
+            self._seat = current_hub().place()
+            try:
+                await wait_until(self._seat, until)
+            finally:
+                self._seat = None
+        self._has_rung = False
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # a loser's error is nobody's

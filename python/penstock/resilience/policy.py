@@ -1,0 +1,361 @@
+"""`Policy`: strategies around a call, outermost first, as one function."""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from functools import cached_property, wraps
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
+
+from penstock.errors import Misuse
+
+from .circuit import Circuit
+from .circuit_breaker import BreakerPart, CircuitBreaker
+from .deadline import Deadline
+from .events import Reporter
+from .order import check_order
+from .retry import Retry
+from .budget import Budget
+from .strategy import Part, Place, Strategy
+from .timeout import Timeout
+
+if TYPE_CHECKING:
+    from .attempts import Attempts
+    from .weave import Form
+
+__all__ = ("KeyedPolicy", "Policy")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Ts = TypeVarTuple("Ts")
+
+
+class Run(Protocol):
+    """The type of `policy.run`."""
+
+    def __call__(
+        self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts
+    ) -> Coroutine[Any, Any, T]:
+        """Awaits `fn(*args)` under the policy."""
+        ...
+
+
+class Call(Protocol):
+    """The type of `policy.call`."""
+
+    def __call__(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
+        """Calls `fn(*args)` under the policy."""
+        ...
+
+
+class Policy:
+    """Strategies around calls that may be slow, failing or down, outermost first.
+
+    The order is checked here: what cannot work raises `Misuse`, what rarely does what is meant
+    warns with `PolicyWarning`; `docs/resilience.md` has the table. Each policy has states of its
+    own (circuit, places, answers), shared by all its calls, from any thread and event loop. With
+    `scope="machine"` a state is shared by name with the other processes of this machine.
+
+    A cancellation passes through at once, and counts as nothing. After the last attempt the call's
+    own exception is raised.
+
+    Args:
+        name: appears in errors, metrics and events, and names shared states.
+        *strategies: outermost first, at most one of a kind (but for `RateLimit`).
+
+    Raises Misuse for an order or for values that cannot work.
+
+    Example:
+        >>> policy = Policy("users", Deadline(10.0), Retry(attempts=3, delay=0.0), Timeout(5.0))
+        >>> policy
+        Policy('users', Deadline > Retry > Timeout)
+        >>> @Policy("once", Retry(attempts=2, delay=0.0))
+        ... def flaky(calls=[]):
+        ...     calls.append(None)
+        ...     if len(calls) < 2:
+        ...         raise ConnectionError
+        ...     return len(calls)
+        >>> flaky()
+        2
+
+    """
+
+    def __init__(self, name: str, /, *strategies: Strategy, _key: str = "") -> None:
+        _check_name(name)
+        for each in strategies:
+            if not isinstance(each, Strategy):
+                hint = "an instance, outermost first: Policy(name, Retry(), Timeout(1.0))"
+                raise Misuse(f"policy {name!r}: {each!r} is no strategy", hint=hint)
+        self.name = name
+        self.strategies = strategies
+        self.key = _key
+        """Which of the policy's keys this is for; empty without `keyed`."""
+        if not _key:
+            check_order(name, strategies, stacklevel=2)
+        self._parts = [
+            each.part(Place(name, _key, Reporter(name, _key, type(each).__name__)))
+            for each in strategies
+        ]
+
+    @classmethod
+    def standard(
+        cls, name: str, /, *, scope: Literal["process", "machine"] = "process"
+    ) -> Policy:
+        """The policy to begin with, in the canonical order; `describe()` prints every setting.
+
+        30 s in all; 3 attempts, with retries adding a fifth to the load at most; a circuit that
+        opens when half of at least 20 calls in 10 s fail; 10 s an attempt.
+        """
+        return cls(
+            name,
+            Deadline(30.0),
+            Retry(attempts=3, delay=0.2, max_delay=5.0, jitter=1.0, budget=Budget(scope=scope)),
+            CircuitBreaker(
+                failure_threshold=None,
+                failure_rate=0.5,
+                window="time",
+                size=10.0,
+                min_calls=20,
+                open_for=5.0,
+                success_threshold=2,
+                scope=scope,
+            ),
+            Timeout(10.0),
+        )
+
+    @cached_property
+    def run(self) -> Run:
+        """`await policy.run(fn, *args)`: awaits an async function under the policy.
+
+        Keywords through `functools.partial`. Runs on asyncio, uvloop and trio.
+        """
+        return cast(Run, self._fused_async(None))
+
+    @cached_property
+    def call(self) -> Call:
+        """`policy.call(fn, *args)`: calls a plain function under the policy, in this thread.
+
+        Blocks in pauses and queues, so not on a thread that runs an event loop. An attempt under a
+        `Timeout` runs in another thread, with the same context variables.
+        """
+        return cast(Call, self._fuse("blocking", None))
+
+    def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
+        """Decorates a function, an async function or an async generator function.
+
+        The signature stays. An async generator is tried again only before its first item.
+        Raises Misuse for a generator function, and where a strategy cannot serve `fn`.
+        """
+        if inspect.isgeneratorfunction(fn):
+            raise Misuse(
+                f"policy {self.name!r}: {fn.__qualname__} is a generator function",
+                hint="calling it runs nothing yet; make it an async generator, or put the policy "
+                "around what it calls",
+            )
+        if not callable(fn):
+            raise Misuse(f"policy {self.name!r}: {fn!r} is no function")
+        if inspect.isasyncgenfunction(fn):
+            self._check_all("is_for_streams", "an async generator")
+            from .streams import decorate_stream
+
+            if any(isinstance(each, Retry) and each.on_result for each in self.strategies):
+                raise Misuse(f"policy {self.name!r}: on_result means nothing for a generator")
+            call = self._fused_async(None, is_stream=True)
+            return cast(Callable[P, T], decorate_stream(fn, call, self._parts))
+        if inspect.iscoroutinefunction(fn):
+            fused = self._fused_async(fn)
+        else:
+            fused = self._fuse("blocking", fn)
+        return cast(Callable[P, T], wraps(fn)(fused))
+
+    def attempts(self) -> Attempts:
+        """Blocks that are run again: `async for attempt in policy.attempts(): async with attempt:`.
+
+        Also `for` with `with`, in threads. Finish the loop: leaving it by `break` between two
+        attempts gives up what is held only later. Raises Misuse where a strategy needs a function:
+        `Fallback`, `Cache`, `Hedge`, and `Timeout` in threads.
+        """
+        self._check_all("is_for_blocks", "a block")
+        from .attempts import Attempts
+
+        return Attempts(self.name, self._steps)
+
+    def keyed(
+        self, key: Callable[..., Hashable], /, *, max_keys: int = 1024
+    ) -> KeyedPolicy:
+        """The same strategies with a state for each key, such as the host that is called.
+
+        `key` is given the call's arguments. Beyond `max_keys` the one used longest ago forgets its
+        state.
+        """
+        return KeyedPolicy(self, key, max_keys)
+
+    def for_key(self, key: str, /) -> Policy:
+        """This policy with states of its own for one key."""
+        return Policy(self.name, *self.strategies, _key=key)
+
+    @property
+    def circuit(self) -> Circuit:
+        """The state of the `CircuitBreaker`, to look at and to force. Raises Misuse without one."""
+        for part in self._parts:
+            if isinstance(part, BreakerPart):
+                return Circuit(part)
+        raise Misuse(f"policy {self.name!r} has no CircuitBreaker")
+
+    def describe(self) -> str:
+        """Every strategy with every setting, outermost first; defaults are marked."""
+        lines = [f"policy {self.name!r}" + (f" for {self.key!r}" if self.key else "")]
+        lines += [f"  {each.describe()}" for each in self.strategies]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Policy({self.name!r}, {self._label()})"
+
+    def _label(self) -> str:
+        return " > ".join(type(each).__name__ for each in self.strategies) or "nothing"
+
+    def _check_all(self, ability: str, what: str) -> None:
+        for each in self.strategies:
+            if not getattr(each, ability):
+                raise Misuse(
+                    f"policy {self.name!r}: {type(each).__name__} means nothing for {what}",
+                    hint="put it around an async function instead",
+                )
+
+    def _fuse(
+        self,
+        form: Form,
+        fn: Callable[..., Any] | None,
+        *,
+        is_stream: bool = False,
+        is_block: bool = False,
+        on_trio: Callable[..., Any] | None = None,
+    ) -> Callable[..., Any]:
+        from .weave import fuse
+
+        return fuse(
+            self._label(),
+            self._parts,
+            form,
+            fn,
+            is_stream=is_stream,
+            is_block=is_block,
+            on_trio=on_trio,
+        )
+
+    def _fused_async(
+        self,
+        fn: Callable[..., Any] | None,
+        *,
+        is_stream: bool = False,
+        is_block: bool = False,
+    ) -> Callable[..., Any]:
+        made: list[Callable[..., Any]] = []
+
+        def on_trio(*args: Any, **kwargs: Any) -> Any:
+            if not made:
+                # Raises outside of any loop, before trio is asked for.
+                from penstock._loops import current_hub
+
+                current_hub()
+                made.append(self._fuse("trio", fn, is_stream=is_stream, is_block=is_block))
+            return made[0](*args, **kwargs)
+
+        return self._fuse(
+            "asyncio", fn, is_stream=is_stream, is_block=is_block, on_trio=on_trio
+        )
+
+    @cached_property
+    def _async_steps(self) -> Callable[[], Any]:
+        return self._fused_async(None, is_block=True)
+
+    @cached_property
+    def _blocking_steps(self) -> Callable[[], Any]:
+        if any(isinstance(each, Timeout) for each in self.strategies):
+            raise Misuse(
+                f"policy {self.name!r}: Timeout cannot end a block of a thread",
+                hint="`async for` with `async with`, or policy.call with a function",
+            )
+        return self._fuse("steps", None)
+
+    def _steps(self, awaited: bool) -> Callable[[], Any]:
+        return self._async_steps if awaited else self._blocking_steps
+
+
+class KeyedPolicy:
+    """A policy with a state for each key; made by `Policy.keyed`."""
+
+    def __init__(self, policy: Policy, key: Callable[..., Hashable], max_keys: int) -> None:
+        if not callable(key):
+            raise Misuse(f"policy {policy.name!r}: keyed({key!r}) is no function")
+        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
+            raise Misuse(f"policy {policy.name!r}: max_keys={max_keys!r} is out of range")
+        self.policy = policy
+        self._key = key
+        self._max_keys = max_keys
+        self._known: OrderedDict[str, Policy] = OrderedDict()
+        self._lock = Lock()
+
+    def for_key(self, key: Hashable, /) -> Policy:
+        """The policy for one key; the same object as long as it is remembered."""
+        name = key if isinstance(key, str) else str(key)
+        if not name:
+            raise Misuse(f"policy {self.policy.name!r}: a key is empty")
+        with self._lock:
+            policy = self._known.get(name)
+            if policy is None:
+                policy = self._known[name] = self.policy.for_key(name)
+                if len(self._known) > self._max_keys:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(name)
+            return policy
+
+    def run(self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts) -> Coroutine[Any, Any, T]:
+        """`await keyed.run(fn, *args)`: as `Policy.run`, with the key of these arguments."""
+        return self.for_key(self._key(*args)).run(fn, *args)
+
+    def call(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
+        """As `Policy.call`, with the key of these arguments."""
+        return self.for_key(self._key(*args)).call(fn, *args)
+
+    def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
+        """Decorates as `Policy` does; each call is under the policy of its key."""
+        self.policy(fn)  # refuses what cannot be decorated
+
+        if inspect.isasyncgenfunction(fn):
+
+            @wraps(fn)
+            def keyed_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
+                return self.for_key(self._key(*args, **kwargs))(fn)(*args, **kwargs)
+
+            return keyed_stream
+
+        if inspect.iscoroutinefunction(fn):
+
+            @wraps(fn)
+            async def keyed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                run: Any = self.for_key(self._key(*args, **kwargs)).run
+                return await run(fn, *args, **kwargs)
+
+            return cast(Callable[P, T], keyed_async)
+
+        @wraps(fn)
+        def keyed_plain(*args: P.args, **kwargs: P.kwargs) -> T:
+            call: Any = self.for_key(self._key(*args, **kwargs)).call
+            return cast(T, call(fn, *args, **kwargs))
+
+        return keyed_plain
+
+    def __repr__(self) -> str:
+        return f"<{self.policy!r} keyed, {len(self._known)} of {self._max_keys} keys>"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise Misuse(
+            f"Policy: {name!r} is no name", hint='the first argument: Policy("users", Retry())'
+        )
