@@ -78,7 +78,7 @@ def sleep_blocking(seconds: float) -> None:
 
 def install(clock: VirtualClock | None) -> VirtualClock | None:
     """Puts a clock in force, the real one for None; returns the one before."""
-    global virtual  # noqa: PLW0603 - there is one clock
+    global virtual
     before, virtual = virtual, clock
     for each in list(_changed):
         each.reset()

@@ -39,6 +39,7 @@ class AdaptiveLimit(Strategy):
         scope: "process", or "machine" for all worker processes together.
 
     Raises Misuse for a value out of range.
+
     """
 
     initial: int = 20

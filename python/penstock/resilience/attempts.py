@@ -145,6 +145,7 @@ class Attempt:
 
     def _check(self, *, awaited: bool) -> None:
         if self._attempts._awaited is not awaited:  # noqa: SLF001
+            self._attempts._end()  # noqa: SLF001
             raise Misuse(
                 f"policy {self._attempts._policy!r}: a loop and its block differ",  # noqa: SLF001
                 hint="`async for` with `async with`, or `for` with `with`",
@@ -162,7 +163,7 @@ def _step(
         while out is not BODY and out is not BREAK:
             try:
                 reply = yield out
-            except BaseException as error:  # noqa: BLE001 - whatever comes belongs to the call
+            except BaseException as error:
                 out = call.throw(error)
             else:
                 out = call.send(reply)

@@ -28,6 +28,7 @@ class Budget:
         scope: "process", or "machine" for one budget of all worker processes of this machine.
 
     Raises Misuse for a value out of range.
+
     """
 
     ratio: float = 0.2

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from penstock import _clock as clock
 from penstock._loops import current_hub
@@ -45,6 +45,7 @@ class Bulkhead(Strategy):
         scope: "process", or "machine" for all worker processes together.
 
     Raises Misuse for a value out of range.
+
     """
 
     max_concurrent: int
@@ -194,7 +195,7 @@ class _Waiter:
     def __enter__(self) -> _Waiter:
         return self
 
-    def __exit__(self, *_exception: Any) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._part.leave(self)
 
 

@@ -42,6 +42,7 @@ class Cache(Strategy):
         max_items: beyond that, what has not been asked for lately goes.
 
     Raises Misuse for a value out of range.
+
     """
 
     ttl: float
@@ -143,10 +144,9 @@ class CachePart(Part):
                 entry = self._usable(key)
                 flight = self._flights.get(key)
                 if flight is not None and flight.is_stranded:
+                    flight.strand()
                     flight = None
-                is_leader = flight is None and (
-                    entry is None or entry.fresh_until <= clock.now()
-                )
+                is_leader = flight is None and (entry is None or entry.fresh_until <= clock.now())
                 if is_leader:
                     flight = AsyncFlight(lambda: inner(fn, args, kwargs), self._landing(key))
                     self._flights[key] = flight
@@ -209,8 +209,8 @@ class CachePart(Part):
         entry.is_asked_for = True
         return entry
 
-    def _landing(self, key: Hashable) -> Callable[[Any, BaseException | None], None]:
-        def landed(value: Any, error: BaseException | None) -> None:
+    def _landing(self, key: Hashable) -> Callable[[Any, Any, BaseException | None], None]:
+        def landed(flight: Any, value: Any, error: BaseException | None) -> None:
             cache = self.cache
             now = clock.now()
             entry = None
@@ -227,16 +227,21 @@ class CachePart(Part):
                     entry = Entry(None, _kept(error), until, until)
             finally:
                 # Also when a user's predicate raises: nobody may find a flight that is over.
-                with self._lock:
-                    self._flights.pop(key, None)
-                    old = self.entries.get(key)
-                    usable = old is not None and old.error is None and old.stale_until > now
-                    if entry is not None and not (entry.error is not None and usable):
-                        self.entries.pop(key, None)
-                        self.entries[key] = entry
-                        self._evict()
+                self._land(key, flight, entry, now)
 
         return landed
+
+    def _land(self, key: Hashable, flight: Any, entry: Entry | None, now: float) -> None:
+        with self._lock:
+            if self._flights.get(key) is not flight:
+                return  # it was stranded, and another has taken its place
+            del self._flights[key]
+            old = self.entries.get(key)
+            is_usable = old is not None and old.error is None and old.stale_until > now
+            if entry is not None and not (entry.error is not None and is_usable):
+                self.entries.pop(key, None)
+                self.entries[key] = entry
+                self._evict()
 
     def _evict(self) -> None:
         # In order of arrival, with a second chance for what was asked for: as good as least
@@ -264,7 +269,7 @@ def _kept(error: Exception) -> Exception:
     # An exception collects the traces and notes of all its raises: each caller gets one of its own.
     try:
         kept = copy.copy(error)
-    except Exception:  # noqa: BLE001 - one that cannot be copied is shared
+    except Exception:
         kept = error
     if type(kept) is not type(error):
         kept = error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Chaos", "Decision")
 
-Decision = Exception | float | Literal["pass"]
+Decision = Exception | type[Exception] | float | Literal["pass"]
 """What a script says of one attempt: raise this, wait so many seconds first, or let it pass."""
 
 
@@ -35,6 +35,7 @@ class Chaos(Strategy):
         random: draws from 0 to 1; hand one in to make a test certain.
 
     Raises Misuse for a value out of range, or if it would never do anything.
+
     """
 
     error: Exception | Callable[[], Exception] = ConnectionError("chaos")
@@ -55,6 +56,8 @@ class Chaos(Strategy):
             object.__setattr__(self, "script", tuple(self.script))
         for decision in self.script:
             if isinstance(decision, Exception) or decision == "pass":
+                continue
+            if isinstance(decision, type) and issubclass(decision, Exception):
                 continue
             check_number("Chaos", "a delay in script", decision)
         if not (self.error_rate or (self.latency and self.latency_rate) or self.script):
@@ -116,7 +119,7 @@ def _fresh(decision: Any) -> Exception:
 
         try:
             return copy.copy(decision).with_traceback(None)
-        except Exception:  # noqa: BLE001 - one that cannot be copied is raised itself
+        except Exception:
             return decision
     made = decision()
     if isinstance(made, Exception):

@@ -55,6 +55,7 @@ class CircuitBreaker(Strategy):
         scope: "process", or "machine": all worker processes open and close together.
 
     Raises Misuse for a value out of range, and for settings that could never open it.
+
     """
 
     failure_threshold: int | None = 5
@@ -195,7 +196,9 @@ class BreakerPart(Part):
             f"    {failed}({permit}, error, {took})",
             "    raise",
             "if clock.virtual is None:",
-            f"    {record}({permit}, {ok}, {took})" if took != "0" else f"    {record}({permit}, {ok})",
+            f"    {record}({permit}, {ok}, {took})"
+            if took != "0"
+            else f"    {record}({permit}, {ok})",
             "else:",
             f"    {record}({permit}, {ok}, {took}, clock.now_ns())",
         ]

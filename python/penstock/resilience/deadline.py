@@ -33,6 +33,7 @@ class Deadline(Strategy):
         seconds: from the moment the call enters this strategy.
 
     Raises Misuse for a value out of range.
+
     """
 
     seconds: float
@@ -93,4 +94,3 @@ class DeadlinePart(Part):
         )
         self.place.report("exceeded", 0, self.seconds, error)
         return error
-

@@ -101,9 +101,11 @@ class FallbackPart(Part):
         ]
 
     def takes(self, error: Exception) -> bool:
-        """Whether this error is answered: the default means refusals, too."""
+        """Whether this error is answered: the default means refusals by a policy, too."""
         on = self.fallback.on
-        return on is Exception or takes(on, error)
+        if on is Exception:
+            return not isinstance(error, Misuse)
+        return takes(on, error)
 
     async def answer(self, error: Exception, args: Any, kwargs: Any) -> Any:
         """The answer to an async call."""

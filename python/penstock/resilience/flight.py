@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ("AsyncFlight", "BlockingFlight", "GivenUp")
 
-_Landed = Callable[[Any, BaseException | None], None]
+_Landed = Callable[[Any, Any, BaseException | None], None]
+"""Is told of the flight, its value, its error."""
 
 # A loop knows its tasks weakly; what runs for nobody in particular is held here until it ends.
 _aloft: set[AsyncFlight] = set()
 
 
-class GivenUp(Exception):  # noqa: N818 - never seen outside
+class GivenUp(Exception):
     """The last caller had gone when another came: that one begins a load of its own."""
 
 
@@ -49,6 +50,10 @@ class AsyncFlight:
     def is_stranded(self) -> bool:
         """Whether its loop was closed under it."""
         return self._loop is not None and not self._is_over and self._loop.is_closed()
+
+    def strand(self) -> None:
+        """Nothing will come of it; what is left of its task may go."""
+        _aloft.discard(self)
 
     def board(self) -> None:
         """One more caller wants the result."""
@@ -98,8 +103,8 @@ class AsyncFlight:
 
     def _end(self, value: Any, error: BaseException | None) -> None:
         try:
-            self._landed(value, error)
-        except Exception as raised:  # noqa: BLE001 - a user's predicate: the callers are told
+            self._landed(self, value, error)
+        except Exception as raised:
             error = raised
         finally:
             with self._lock:
@@ -154,7 +159,7 @@ class BlockingFlight:
             raise
         finally:
             try:
-                landed(value, error)
+                landed(self, value, error)
             finally:
                 if error is None or isinstance(error, Exception):
                     self._value, self._error, self._is_whole = value, error, True

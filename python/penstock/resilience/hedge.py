@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock import _clock as clock
-from penstock._loops import Place as Seat
-from penstock._loops import current_hub
 from penstock.errors import Misuse
 
 from .budget import Budget
-from .lazy import asyncio_task
+from .lazy import Slot
 from .strategy import Part, Place, Strategy, check_count, check_number
-from .waiting import wait_until
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,6 +38,7 @@ class Hedge(Strategy):
         budget: bounds what hedges add to the load; once it is used up, no further ones start.
 
     Raises Misuse for a value out of range.
+
     """
 
     after: float
@@ -66,10 +64,13 @@ class Hedge(Strategy):
 class HedgePart(Part):
     """Runs what is inside it in tasks."""
 
+    needs_task = True  # which tells trio from asyncio
+
     def __init__(self, hedge: Hedge, place: Place) -> None:
         self.hedge = hedge
         self.place = place
         self.budget = None if hedge.budget is None else hedge.budget.state(place)
+        self.slot = Slot()
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:
         """See `Part`."""
@@ -92,24 +93,29 @@ class HedgePart(Part):
         return True
 
     async def race(self, inner: Callable[..., Any], fn: Any, args: Any, kwargs: Any) -> Any:
-        """On asyncio and uvloop, in any form of their tasks."""
-        loop, task = asyncio_task()
-        if task is None:
-            return await self.race_trio(inner, fn, args, kwargs)
+        """On asyncio and uvloop."""
+        loop: Any = sys.modules["asyncio"].get_running_loop()
         if self.budget is not None:
             self.budget.deposit()
-        bell = _Bell()
+        bucket = self.slot.bucket
+        if bucket.loop() is not loop:
+            bucket = self.slot.find(loop)
+        bell = _Bell(loop)
         running: list[asyncio.Task[Any]] = []
         failed: list[asyncio.Task[Any]] = []
         extra = 0
-        may_add = True
         try:
             while True:
                 attempt = loop.create_task(inner(fn, args, kwargs))
                 attempt.add_done_callback(bell.ring)
                 running.append(attempt)
-                until = clock.now() + self.hedge.after if may_add else None
+                if extra < self.hedge.max_extra:
+                    when = clock.now() + self.hedge.after
+                    bucket.pending[bell] = when
+                    if when < bucket.watch.next:
+                        bucket.watch.wake_at(when)
                 while True:
+                    await bell.wait()
                     for ended in [each for each in running if each.done()]:
                         running.remove(ended)
                         if not ended.cancelled() and ended.exception() is None:
@@ -119,14 +125,13 @@ class HedgePart(Part):
                         failed.append(ended)
                     if not running:
                         return failed[0].result()  # raises
-                    if until is not None and clock.now() >= until:
-                        extra += 1
-                        may_add = self._may_add(extra)
-                        if may_add:
+                    if bell.is_time:
+                        bell.is_time = False
+                        if self._may_add(extra + 1):
+                            extra += 1
                             break
-                        until = None
-                    await bell.wait(until)
         finally:
+            bucket.pending.pop(bell, None)
             if running:
                 await self._dismiss(running)
 
@@ -152,7 +157,7 @@ class HedgePart(Part):
         async def attempt(number: int) -> None:
             try:
                 value = await inner(fn, args, kwargs)
-            except Exception as error:  # noqa: BLE001 - the race decides what becomes of it
+            except Exception as error:
                 failed[number] = error
                 if len(failed) == started:
                     nursery.cancel_scope.cancel()
@@ -160,15 +165,23 @@ class HedgePart(Part):
                 won.append(value)
                 nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery:
-            started = 1
-            nursery.start_soon(attempt, 1)
-            while True:
-                await clock.sleep(self.hedge.after)
-                if not self._may_add(started):
-                    break
-                started += 1
-                nursery.start_soon(attempt, started)
+        try:
+            async with trio.open_nursery() as nursery:
+                started = 1
+                nursery.start_soon(attempt, 1)
+                while True:
+                    await clock.sleep(self.hedge.after)
+                    if not self._may_add(started):
+                        break
+                    started += 1
+                    nursery.start_soon(attempt, started)
+        except BaseExceptionGroup as group:
+            # The nursery puts each task's cancellation in; to the caller it is one.
+            cancelled, others = group.split(trio.Cancelled)
+            if others is not None or cancelled is None:
+                raise
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise
         if won:
             if started > 1:
                 self.place.report("won")
@@ -177,26 +190,36 @@ class HedgePart(Part):
 
 
 class _Bell:
-    """Wakes one waiting task of this loop, now or the next time it waits."""
+    """Wakes one waiting task of its loop, now or the next time it waits."""
 
-    __slots__ = ("_has_rung", "_seat")
+    __slots__ = ("_future", "_has_rung", "_loop", "is_time")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
         self._has_rung = False
-        self._seat: Seat | None = None
+        self.is_time = False
+        """Whether the moment has come that the bell stood for among the pending ones."""
 
     def ring(self, _: object = None) -> None:
+        """Wakes."""
         self._has_rung = True
-        if self._seat is not None:
-            self._seat.wake()
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
-    async def wait(self, until: float | None) -> None:
+    def cancel(self) -> None:
+        """Is called in place of a task's, when the moment has come."""
+        self.is_time = True
+        self.ring()
+
+    async def wait(self) -> None:
+        """Until it has rung since it was waited for last."""
         if not self._has_rung:
-            self._seat = current_hub().place()
+            self._future = self._loop.create_future()
             try:
-                await wait_until(self._seat, until)
+                await self._future
             finally:
-                self._seat = None
+                self._future = None
         self._has_rung = False
 
 

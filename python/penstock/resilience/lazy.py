@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock import _clock as clock
@@ -24,7 +25,7 @@ from penstock import _clock as clock
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ("Again", "Slot", "asyncio_task", "enter_trio", "is_ours", "within")
+__all__ = ("Slot", "again", "asyncio_task", "enter_trio", "is_ours", "let_scopes_win", "within")
 
 T = TypeVar("T")
 
@@ -42,6 +43,15 @@ class Again:
         self.cancelling = task.cancelling()
 
 
+def again(pending: dict[Any, float], task: asyncio.Task[Any], when: float) -> Again:
+    """Another entry for a task; the plain one stays if it is that of a call around this one."""
+    if pending[task] is when:
+        del pending[task]
+    key = Again(task)
+    pending[key] = when
+    return key
+
+
 def is_ours(key: asyncio.Task[Any] | Again, error: BaseException) -> bool:
     """Takes back the request of a fired deadline; whether `error` is its doing, and only its."""
     if isinstance(key, Again):
@@ -53,16 +63,34 @@ def is_ours(key: asyncio.Task[Any] | Again, error: BaseException) -> bool:
     return left <= before and isinstance(error, sys.modules["asyncio"].CancelledError)
 
 
+async def let_scopes_win() -> None:
+    """Returns at once, unless an anyio scope around the task was cancelled in the same tick.
+
+    Such a scope sees that the task is being woken by us, and asks it to end in the next turn. Its
+    request, once it is here, says whose it is, which ours could not.
+    """
+    anyio = sys.modules.get("anyio")
+    for _ in range(3):
+        if anyio is None or anyio.current_effective_deadline() != -math.inf:
+            return
+        await _turn()
+
+
+@types.coroutine
+def _turn() -> Generator[None]:
+    yield
+
+
 class Watch:
     """The timer of one event loop."""
 
-    __slots__ = ("__weakref__", "_handle", "buckets", "loop", "next")
+    __slots__ = ("__weakref__", "_alarm", "buckets", "loop", "next")
 
     def __init__(self, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
         self.loop = loop
         self.next = math.inf
         self.buckets: weakref.WeakSet[Bucket] = weakref.WeakSet()
-        self._handle: asyncio.TimerHandle | None = None
+        self._alarm: Callable[[], _Alarm | None] = _nothing
 
     def wake_at(self, when: float) -> None:
         """Sets the timer to a moment before all others."""
@@ -71,39 +99,61 @@ class Watch:
         if virtual is not None:
             virtual.call_at(when, self._fire_from_anywhere)
             return
-        if self._handle is not None:
-            self._handle.cancel()
+        alarm = self._alarm()
+        if alarm is not None:
+            alarm.handle.cancel()
         loop = self.loop()
         if loop is not None:
-            self._handle = loop.call_later(max(0.0, when - clock.now()), self._fire)
+            alarm = _Alarm(self)
+            alarm.handle = loop.call_later(max(0.0, when - clock.now()), alarm)
+            self._alarm = weakref.ref(alarm)
 
     def _fire_from_anywhere(self) -> None:
         loop = self.loop()
         if loop is None or loop.is_closed():
             return
         if sys.modules["asyncio"]._get_running_loop() is loop:  # noqa: SLF001
-            self._fire()
+            self.fire()
         else:
-            loop.call_soon_threadsafe(self._fire)
+            loop.call_soon_threadsafe(self.fire)
 
-    def _fire(self) -> None:
-        self._handle = None
+    def fire(self) -> None:
+        """Ends what is due, the longest overdue first, and sets the timer for what is left."""
+        self._alarm = _nothing
         now = clock.now()
         earliest = math.inf
+        due: list[tuple[float, int, Bucket, Any]] = []
         for bucket in list(self.buckets):
-            pending = bucket.pending
-            due = []
-            for key, when in pending.items():
+            for key, when in bucket.pending.items():
                 if when <= now:  # never true of FIRED
-                    due.append(key)
+                    due.append((when, len(due), bucket, key))
                 elif when < earliest:
                     earliest = when
-            for key in due:
-                pending[key] = FIRED
-                bucket.expire(key)
+        due.sort()
+        for _, _, bucket, key in due:
+            bucket.pending[key] = FIRED
+            (key.task if isinstance(key, Again) else key).cancel()
         self.next = math.inf
         if earliest < math.inf:
             self.wake_at(earliest)
+
+
+class _Alarm:
+    """The timer that is set. Its loop holds it; the watch must not, since it would hold the loop."""
+
+    __slots__ = ("__weakref__", "_watch", "handle")
+
+    handle: asyncio.TimerHandle
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __call__(self) -> None:
+        self._watch.fire()
+
+
+def _nothing() -> None:
+    return None
 
 
 class Bucket:
@@ -116,17 +166,9 @@ class Bucket:
         self.loop = watch.loop
         self.pending: dict[Any, float] = {}
 
-    def expire(self, key: Any) -> None:
-        """Ends whoever is behind an entry that has fired."""
-        (key.task if isinstance(key, Again) else key).cancel()
-
-
-def _no_loop() -> None:
-    return None
-
 
 class _NoBucket:
-    loop = staticmethod(_no_loop)
+    loop = staticmethod(_nothing)
 
 
 _watches: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
@@ -202,14 +244,16 @@ async def within(
     if bucket.loop() is not loop:
         bucket = slot.find(loop)
     pending = bucket.pending
-    key = Again(task) if task in pending or task.cancelling() else task
-    pending[key] = when
+    key: Any = task
+    if pending.setdefault(task, when) is not when or task.cancelling():
+        key = again(pending, task, when)
     if when < bucket.watch.next:
         bucket.watch.wake_at(when)
     try:
         value = await fn()
     except BaseException as error:
         if pending.pop(key) is FIRED and is_ours(key, error):
+            await let_scopes_win()
             raise exceeded() from error
         raise
     if pending.pop(key) is FIRED:

@@ -201,9 +201,7 @@ RULES = (
     ),
 )
 
-_BY_PAIR = {
-    (outer, inner): rule for rule in RULES for outer in rule.outer for inner in rule.inner
-}
+_BY_PAIR = {(outer, inner): rule for rule in RULES for outer in rule.outer for inner in rule.inner}
 
 
 def verdict(outer: str, inner: str) -> tuple[Verdict, str]:

@@ -9,16 +9,17 @@ from functools import cached_property, wraps
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
 
+from penstock._loops import current_hub
 from penstock.errors import Misuse
 
+from .budget import Budget
 from .circuit import Circuit
 from .circuit_breaker import BreakerPart, CircuitBreaker
 from .deadline import Deadline
 from .events import Reporter
 from .order import check_order
 from .retry import Retry
-from .budget import Budget
-from .strategy import Part, Place, Strategy
+from .strategy import Place, Strategy
 from .timeout import Timeout
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ Ts = TypeVarTuple("Ts")
 class Run(Protocol):
     """The type of `policy.run`."""
 
-    def __call__(
-        self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts
-    ) -> Coroutine[Any, Any, T]:
+    def __call__(self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts) -> Coroutine[Any, Any, T]:
         """Awaits `fn(*args)` under the policy."""
         ...
 
@@ -101,9 +100,7 @@ class Policy:
         ]
 
     @classmethod
-    def standard(
-        cls, name: str, /, *, scope: Literal["process", "machine"] = "process"
-    ) -> Policy:
+    def standard(cls, name: str, /, *, scope: Literal["process", "machine"] = "process") -> Policy:
         """The policy to begin with, in the canonical order; `describe()` prints every setting.
 
         30 s in all; 3 attempts, with retries adding a fifth to the load at most; a circuit that
@@ -183,9 +180,7 @@ class Policy:
 
         return Attempts(self.name, self._steps)
 
-    def keyed(
-        self, key: Callable[..., Hashable], /, *, max_keys: int = 1024
-    ) -> KeyedPolicy:
+    def keyed(self, key: Callable[..., Hashable], /, *, max_keys: int = 1024) -> KeyedPolicy:
         """The same strategies with a state for each key, such as the host that is called.
 
         `key` is given the call's arguments. Beyond `max_keys` the one used longest ago forgets its
@@ -256,17 +251,12 @@ class Policy:
         made: list[Callable[..., Any]] = []
 
         def on_trio(*args: Any, **kwargs: Any) -> Any:
+            current_hub()  # raises outside of any loop
             if not made:
-                # Raises outside of any loop, before trio is asked for.
-                from penstock._loops import current_hub
-
-                current_hub()
                 made.append(self._fuse("trio", fn, is_stream=is_stream, is_block=is_block))
             return made[0](*args, **kwargs)
 
-        return self._fuse(
-            "asyncio", fn, is_stream=is_stream, is_block=is_block, on_trio=on_trio
-        )
+        return self._fuse("asyncio", fn, is_stream=is_stream, is_block=is_block, on_trio=on_trio)
 
     @cached_property
     def _async_steps(self) -> Callable[[], Any]:

@@ -34,6 +34,7 @@ class RateLimit(Strategy):
         scope: "process", or "machine" for all worker processes together.
 
     Raises Misuse for a value out of range.
+
     """
 
     limit: int

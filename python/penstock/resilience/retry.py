@@ -6,7 +6,7 @@ import math
 import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from penstock import _clock as clock
 from penstock.errors import Misuse
@@ -14,7 +14,7 @@ from penstock.errors import Misuse
 from .budget import Budget
 from .limit import current_deadline
 from .retry_after import retry_after
-from .strategy import Part, Place, Strategy, check_count, check_number
+from .strategy import Part, Place, Strategy, check_number
 from .weave_text import indented
 from .which import Which, check_which, takes
 
@@ -130,6 +130,7 @@ class RetryPart(Part):
     def __init__(self, retry: Retry, place: Place) -> None:
         self.retry = retry
         self.place = place
+        self.report = place.report
         self.budget = None if retry.budget is None else retry.budget.state(place)
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:
@@ -178,34 +179,40 @@ class RetryPart(Part):
 class Trail:
     """The failed attempts of one call.
 
-    As text: exceptions would hold their frames, and those this.
+    Not as exceptions, which would hold their frames, and those this. What a note will say is put
+    into words only if the call fails for good.
     """
 
-    __slots__ = ("_before", "_notes", "_number", "_part")
+    __slots__ = ("_before", "_number", "_part", "_told")
 
     def __init__(self, part: RetryPart) -> None:
         self._part = part
         self._number = 0
         self._before: float | None = None
-        self._notes: list[str] = []
+        self._told: list[tuple[_Said, float]] = []
 
     def failed(self, error: Exception) -> float | None:
         """The pause before the next attempt; None if there is none, then `error` has the notes."""
-        retry = self._part.retry
-        self._number += 1
+        part = self._part
+        retry = part.retry
+        number = self._number = self._number + 1
         if not takes(retry.on, error):
             # Raised at once: only what was tried before is worth a note.
-            if self._notes:
-                self._annotate(error, f"attempt {self._number} of {retry.attempts}: not retried")
+            if self._told:
+                self._annotate(error, "not tried again")
             return None
-        asked = retry.retry_after(error)
-        said = _said(error)
-        pause = self._next(asked, said)
+        kind = type(error)
+        said: _Said
+        if kind.__repr__ is BaseException.__repr__:
+            said = (kind, error.args)
+        else:
+            said = _shown(error)
+        pause = self._next(retry.retry_after(error), said)
         if isinstance(pause, str):
-            self._annotate(error, f"attempt {self._number} of {retry.attempts}: {said}; {pause}")
-            self._part.place.report("gave_up", self._number, None, error)
+            self._annotate(error, f"{_shown(error)}; {pause}")
+            part.report("gave_up", number, None, error)
             return None
-        self._part.place.report("retried", self._number, pause, error)
+        part.report("retried", number, pause, error)
         return pause
 
     def unwanted(self, value: object) -> float | None:
@@ -213,17 +220,17 @@ class Trail:
         self._number += 1
         pause = self._next(None, f"unwanted {type(value).__name__}")
         if isinstance(pause, str):
-            self._part.place.report("gave_up", self._number)
+            self._part.report("gave_up", self._number)
             return None
-        self._part.place.report("retried", self._number, pause)
+        self._part.report("retried", self._number, pause)
         return pause
 
-    def _next(self, asked: float | None, said: str) -> float | str:
+    def _next(self, asked: float | None, said: _Said) -> float | str:
         part = self._part
         retry = part.retry
         if self._number >= retry.attempts:
             return "no attempts left"
-        pause = retry.pause(self._number, before=self._before)
+        pause = retry.pause(self._number, before=self._before) if retry.delay else 0.0
         if asked is not None:
             if asked > retry.max_retry_after:
                 return f"asked to wait {asked:.3g} s, more than {retry.max_retry_after:.3g} s"
@@ -232,22 +239,41 @@ class Trail:
         if deadline != math.inf and clock.now() + pause >= deadline:
             return f"the deadline comes before the end of a pause of {pause:.3g} s"
         if part.budget is not None and not part.budget.withdraw():
-            part.place.report("budget_exhausted", self._number)
+            part.report("budget_exhausted", self._number)
             return "the retry budget is used up"
         self._before = pause
-        self._notes.append(
-            f"attempt {self._number} of {retry.attempts}: {said}; tried again after {pause:.3g} s"
-        )
+        self._told.append((said, pause))
         return pause
 
     def _annotate(self, error: Exception, last: str) -> None:
-        for note in (*self._notes, last):
-            error.add_note(f"policy {self._part.place.policy!r}: {note}")
+        of = self._part.retry.attempts
+        notes = [f"{_put(said)}; tried again after {pause:.3g} s" for said, pause in self._told]
+        for number, note in enumerate([*notes, last], 1):
+            error.add_note(f"policy {self._part.place.policy!r}: attempt {number} of {of}: {note}")
 
 
-def _said(error: Exception) -> str:
+_Said: TypeAlias = str | tuple[type[Exception], tuple[Any, ...]]
+"""What a note says of an attempt: the words, or the class and arguments to make them of."""
+
+
+def _put(said: _Said) -> str:
+    if isinstance(said, str):
+        return said
+    kind, arguments = said
     try:
-        text = repr(error)
-    except Exception:  # noqa: BLE001 - a broken repr is not worth more than the name
-        return type(error).__qualname__
+        # As BaseException.__repr__ does.
+        told = repr(arguments[0]) if len(arguments) == 1 else ", ".join(map(repr, arguments))
+    except Exception:
+        told = "…"
+    return _bounded(f"{kind.__name__}({told})")
+
+
+def _shown(error: Exception) -> str:
+    try:
+        return _bounded(repr(error))
+    except Exception:
+        return type(error).__name__
+
+
+def _bounded(text: str) -> str:
     return text if len(text) <= 200 else text[:199] + "…"

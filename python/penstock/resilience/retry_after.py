@@ -17,13 +17,13 @@ def retry_after(error: Exception) -> float | None:
     own = getattr(error, "retry_after", None)
     if isinstance(own, (int, float)) and not isinstance(own, bool):
         return max(0.0, float(own)) if math.isfinite(own) else None
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    if headers is None:
-        headers = getattr(error, "headers", None)  # aiohttp, urllib
-    get = getattr(headers, "get", None)
-    value = get("Retry-After") if callable(get) else None
-    if value is None and callable(get):
-        value = get("retry-after")  # a plain dict
+    response = getattr(error, "response", None)
+    # aiohttp and urllib have them on the error itself.
+    headers = getattr(error if response is None else response, "headers", None)
+    get = None if headers is None else getattr(headers, "get", None)
+    if not callable(get):
+        return None
+    value = get("Retry-After") or get("retry-after")  # the second for a plain dict
     return _parse(value) if isinstance(value, str) else None
 
 

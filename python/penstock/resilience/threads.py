@@ -40,7 +40,7 @@ class Errand:
         error: BaseException | None = None
         try:
             value = fn()
-        except BaseException as raised:  # noqa: BLE001 - whatever it is goes to the caller
+        except BaseException as raised:
             error = raised
         with self._lock:
             self._done = True

@@ -41,6 +41,7 @@ class Timeout(Strategy):
             that, `TooManyAbandoned` is raised instead of starting another.
 
     Raises Misuse for a value out of range.
+
     """
 
     seconds: float

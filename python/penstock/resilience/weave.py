@@ -89,9 +89,10 @@ _GLOBALS: dict[str, Any] = {
     "monotonic_ns": time.monotonic_ns,
     "running_loop": asyncio._get_running_loop,  # noqa: SLF001 - None in place of an exception
     "current_task": _current_task(),
-    "Again": lazy.Again,
+    "again": lazy.again,
     "FIRED": lazy.FIRED,
     "is_ours": lazy.is_ours,
+    "let_scopes_win": lazy.let_scopes_win,
     "enter_trio": lazy.enter_trio,
     "CoroutineType": CoroutineType,
     "awaitable": _awaitable,
@@ -100,6 +101,7 @@ _GLOBALS: dict[str, Any] = {
     "BREAK": BREAK,
     "signal": _signal,
 }
+
 
 class Weave:
     """The text of one call in the making."""

@@ -9,6 +9,8 @@ from penstock.errors import Misuse, Rejected
 
 __all__ = ("Which", "check_which", "takes")
 
+_REFUSALS = (Rejected, Misuse)
+
 Which: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 """Classes of exceptions, or a function that says whether an exception is meant."""
 
@@ -38,14 +40,16 @@ def check_which(strategy: str, name: str, which: object) -> None:
 
 
 def takes(which: Which, error: Exception) -> bool:
-    """Whether `which` means `error`. What a policy itself refused is meant only by name.
+    """Whether `which` means `error`. A refusal by a policy, or of a call, is meant only by name.
 
     Raises what a user's function raises.
     """
+    if which is Exception:
+        return not isinstance(error, _REFUSALS)
     if isinstance(which, type):
         if not isinstance(error, which):
             return False
-        return not isinstance(error, Rejected) or issubclass(which, Rejected)
+        return not isinstance(error, _REFUSALS) or issubclass(which, _REFUSALS)
     if isinstance(which, tuple):
         return any(takes(each, error) for each in which)
     return bool(which(error))

@@ -66,6 +66,12 @@ class FakeClock:
         """How many pauses are under way: tasks and threads that wait for this clock."""
         return self._sleeping
 
+    @property
+    def pending(self) -> int:
+        """How many callbacks are due later: pauses, and timers of deadlines and hedges."""
+        with self._lock:
+            return len(self._due)
+
     def now(self) -> float:
         """Seconds on this clock."""
         return self._now
