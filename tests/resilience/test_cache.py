@@ -79,7 +79,7 @@ async def test_keywords_count_in_any_order(anyio_backend):
 
 
 async def test_a_function_makes_the_key(ask):
-    source, policy = Source(), Policy("cache", Cache(10.0, key=lambda items: len(items)))
+    source, policy = Source(), Policy("cache", Cache(10.0, key=len))
     with FakeClock():
         assert await ask(policy, source, [1, 2]) == 1
         assert await ask(policy, source, [3, 4]) == 1

@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from penstock import Cache, Policy
 from penstock.testing import FakeClock
 
+from .calls import turn_until
+
 TTL, STALE, NEGATIVE = 4, 3, 2
 
 
@@ -74,8 +76,7 @@ class Caching(RuleBasedStateMachine):
             return await self.policy.run(self.load_async, key)
         finally:
             # A renewal in the background has its turn before time goes on.
-            while self.policy._parts[0]._flights:
-                await asyncio.sleep(0)
+            await turn_until(lambda: not self.policy._parts[0]._flights)
 
     @rule(key=st.sampled_from("ab"), fails=st.booleans())
     def asked(self, key, fails):

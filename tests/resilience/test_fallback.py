@@ -81,7 +81,7 @@ def test_it_comes_after_the_last_attempt():
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: Fallback(), "either a handler or value="),
+        (Fallback, "either a handler or value="),
         (lambda: Fallback(print, value=0), "either a handler or value="),
         (lambda: Fallback(5), "cannot be called"),
         (lambda: Fallback(value=0, on=KeyboardInterrupt), "no failure"),

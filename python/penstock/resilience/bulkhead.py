@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from penstock import _clock as clock
 from penstock._loops import current_hub
@@ -192,7 +192,7 @@ class _Waiter:
         self.permit: int | None = None
         self.wake: Callable[[], object] = _nobody
 
-    def __enter__(self) -> _Waiter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:

@@ -120,7 +120,7 @@ class CachePart(Part):
             "try:",
             f"    {entry} = {entries}.get({key}, {code.bind('miss', _MISS)})",
             "except TypeError as error:",
-            f"    raise {hashable}({key}, error) from None",
+            f"    raise {hashable}(error) from None",
             f"if {entry}.fresh_until > {now} and {entry}.error is None:",
             f"    {entry}.is_asked_for = True",
             f"    value = {entry}.value",
@@ -128,7 +128,7 @@ class CachePart(Part):
             f"    value = {code.wait}{code.bind('ask', ask)}({key}, {inner}, fn, args, kwargs)",
         ]
 
-    def unhashable(self, key: object, error: TypeError) -> Misuse:
+    def unhashable(self, error: TypeError) -> Misuse:
         """Makes the error for arguments that cannot be a key."""
         return Misuse(
             f"policy {self.place.policy!r}: Cache cannot remember a call by its arguments: {error}",
@@ -142,7 +142,7 @@ class CachePart(Part):
         while True:
             with self._lock:
                 entry = self._usable(key)
-                flight = self._flights.get(key)
+                flight: Any = self._flights.get(key)
                 if flight is not None and flight.is_stranded:
                     flight.strand()
                     flight = None
@@ -153,7 +153,7 @@ class CachePart(Part):
                 if entry is None:
                     flight.board()
             if is_leader:
-                self._start(key, flight, is_owned=entry is None)
+                self._start(flight, is_owned=entry is None)
             if entry is not None:
                 return _told(entry)
             try:
@@ -161,13 +161,12 @@ class CachePart(Part):
             except GivenUp:
                 continue
 
-    def _start(self, key: Hashable, flight: AsyncFlight, *, is_owned: bool) -> None:
+    def _start(self, flight: AsyncFlight, *, is_owned: bool) -> None:
         self.place.report("missed" if is_owned else "revalidating")
         try:
             flight.start(is_owned=is_owned)
-        except BaseException:  # no loop to run in: nobody else may wait for it
-            with self._lock:
-                self._flights.pop(key, None)
+        except BaseException as error:  # no loop to run in: nobody may wait for it
+            flight.fail(error)
             raise
 
     def ask_blocking(
@@ -177,12 +176,10 @@ class CachePart(Part):
         while True:
             with self._lock:
                 entry = self._usable(key)
-                flight = self._flights.get(key)
-                if flight is None and (entry is None or entry.fresh_until <= clock.now()):
+                flight: Any = self._flights.get(key)
+                is_leader = flight is None and (entry is None or entry.fresh_until <= clock.now())
+                if is_leader:
                     flight = self._flights[key] = BlockingFlight()
-                    is_leader = True
-                else:
-                    is_leader = False
             if is_leader:
                 self.place.report("missed" if entry is None else "revalidating")
                 try:
@@ -194,6 +191,11 @@ class CachePart(Part):
                     return entry.value
             if entry is not None:
                 return _told(entry)
+            if flight.thread == threading.get_ident():
+                raise Misuse(
+                    f"policy {self.place.policy!r}: a load waits for its own result",
+                    hint="what is cached has called itself with the same arguments",
+                )
             is_over, value = flight.land()
             if is_over:
                 return value

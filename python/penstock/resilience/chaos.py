@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as _random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +38,7 @@ class Chaos(Strategy):
 
     """
 
-    error: Exception | Callable[[], Exception] = ConnectionError("chaos")
+    error: Exception | Callable[[], Exception] = ConnectionError
     error_rate: float = 0.0
     latency: float = 0.0
     latency_rate: float = 0.0
@@ -52,8 +52,6 @@ class Chaos(Strategy):
         check_number("Chaos", "latency_rate", self.latency_rate, 0.0, 1.0)
         if not isinstance(self.error, Exception) and not callable(self.error):
             raise Misuse(f"Chaos: error={self.error!r} is no exception and makes none")
-        if not isinstance(self.script, tuple) and isinstance(self.script, Iterable):
-            object.__setattr__(self, "script", tuple(self.script))
         for decision in self.script:
             if isinstance(decision, Exception) or decision == "pass":
                 continue

@@ -51,6 +51,10 @@ class AsyncFlight:
         """Whether its loop was closed under it."""
         return self._loop is not None and not self._is_over and self._loop.is_closed()
 
+    def fail(self, error: BaseException) -> None:
+        """It could not begin; whoever boarded is told."""
+        self._end(None, error)
+
     def strand(self) -> None:
         """Nothing will come of it; what is left of its task may go."""
         _aloft.discard(self)
@@ -115,15 +119,19 @@ class AsyncFlight:
                 place.wake()
             _aloft.discard(self)
 
+    def _seat(self) -> Place | None:
+        # Where to wait; None once there is nothing to wait for.
+        place = current_hub().place()
+        with self._lock:
+            if self._is_over:
+                return None
+            self._waiting.append(place)
+        return place
+
     async def land(self) -> Any:
         """Waits for the result; every caller who boarded calls it once."""
         try:
-            while not self._is_over:
-                place = current_hub().place()
-                with self._lock:
-                    if self._is_over:
-                        break
-                    self._waiting.append(place)
+            while (place := self._seat()) is not None:
                 await place.wait()
         finally:
             with self._lock:
@@ -143,6 +151,7 @@ class BlockingFlight:
     """A load in the thread that came first."""
 
     def __init__(self) -> None:
+        self.thread = threading.get_ident()
         self._over = threading.Event()
         self._value: Any = None
         self._error: Exception | None = None

@@ -139,7 +139,7 @@ class Watch:
 
 
 class _Alarm:
-    """The timer that is set. Its loop holds it; the watch must not, since it would hold the loop."""
+    """The timer that is set. Its loop holds it, and not the watch, which would hold the loop."""
 
     __slots__ = ("__weakref__", "_watch", "handle")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import cached_property, wraps
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
@@ -84,10 +84,7 @@ class Policy:
 
     def __init__(self, name: str, /, *strategies: Strategy, _key: str = "") -> None:
         _check_name(name)
-        for each in strategies:
-            if not isinstance(each, Strategy):
-                hint = "an instance, outermost first: Policy(name, Retry(), Timeout(1.0))"
-                raise Misuse(f"policy {name!r}: {each!r} is no strategy", hint=hint)
+        _check_strategies(name, strategies)
         self.name = name
         self.strategies = strategies
         self.key = _key
@@ -189,7 +186,7 @@ class Policy:
         return KeyedPolicy(self, key, max_keys)
 
     def for_key(self, key: str, /) -> Policy:
-        """This policy with states of its own for one key."""
+        """The same strategies with states of their own, for one key."""
         return Policy(self.name, *self.strategies, _key=key)
 
     @property
@@ -349,3 +346,12 @@ def _check_name(name: object) -> None:
         raise Misuse(
             f"Policy: {name!r} is no name", hint='the first argument: Policy("users", Retry())'
         )
+
+
+def _check_strategies(name: str, strategies: Sequence[object]) -> None:
+    for each in strategies:
+        if not isinstance(each, Strategy):
+            raise Misuse(
+                f"policy {name!r}: {each!r} is no strategy",
+                hint="an instance, outermost first: Policy(name, Retry(), Timeout(1.0))",
+            )

@@ -85,8 +85,10 @@ class RatePart(Part):
         longest = code.bind("longest", self.max_wait)
         turn = code.bind("turn", self.turn if code.is_async else self.turn_blocking)
         return [
-            f"{wait} = {take}(1, {longest}) if clock.virtual is None "
-            f"else {take}(1, {longest}, clock.now_ns())",
+            (
+                f"{wait} = {take}(1, {longest}) if clock.virtual is None "
+                f"else {take}(1, {longest}, clock.now_ns())"
+            ),
             f"if {wait}:",
             f"    {code.wait}{turn}({wait})",
             *body,

@@ -202,11 +202,8 @@ class Trail:
                 self._annotate(error, "not tried again")
             return None
         kind = type(error)
-        said: _Said
-        if kind.__repr__ is BaseException.__repr__:
-            said = (kind, error.args)
-        else:
-            said = _shown(error)
+        is_plain = kind.__repr__ is BaseException.__repr__
+        said: _Said = (kind, error.args) if is_plain else _shown(error)
         pause = self._next(retry.retry_after(error), said)
         if isinstance(pause, str):
             self._annotate(error, f"{_shown(error)}; {pause}")

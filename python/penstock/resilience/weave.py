@@ -51,10 +51,11 @@ BREAK = object()
 
 def _current_task() -> Callable[[Any], Any]:
     # Before 3.12 it is written in Python, and takes 120 ns to look into this dict.
-    if sys.version_info < (3, 12):
-        tasks: dict[Any, Any] = asyncio.tasks._current_tasks  # type: ignore[attr-defined] # noqa: SLF001
-        return tasks.get
-    return asyncio.current_task
+    tasks: Any = asyncio.tasks
+    found: Callable[[Any], Any] = (
+        tasks._current_tasks.get if sys.version_info < (3, 12) else asyncio.current_task  # noqa: SLF001
+    )
+    return found
 
 
 def _awaitable(fn: Any, value: Any) -> Any:
