@@ -24,9 +24,7 @@ def table() -> str:
 
 
 def test_the_order_table_is_that_of_the_code():
-    (printed,) = re.findall(
-        r"<!-- order: begin -->\n(.*?)\n?<!-- order: end -->", PAGE, re.DOTALL
-    )
+    (printed,) = re.findall(r"<!-- order: begin -->\n(.*?)\n?<!-- order: end -->", PAGE, re.DOTALL)
     assert printed == table(), f"put this between the two marks:\n{table()}"
 
 

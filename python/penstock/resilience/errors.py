@@ -25,13 +25,13 @@ class PolicyWarning(UserWarning):
 class DeadlineExceeded(Expired):
     """The total time of a call is over; also a `TimeoutError`."""
 
-    code = "expired.deadline"
+    code = "deadline-exceeded"
 
 
 class AttemptTimeout(Expired):
     """One attempt took longer than its `Timeout`; also a `TimeoutError`."""
 
-    code = "expired.attempt"
+    code = "attempt-timeout"
 
 
 class _Refused(Rejected):
@@ -70,7 +70,7 @@ class _Refused(Rejected):
 class CircuitOpen(_Refused):
     """The breaker is open, or its probes are out: the call was not made."""
 
-    code = "rejected.circuit_open"
+    code = "circuit-open"
     hint = "the other side has failed repeatedly; answer without it, or come back later"
     _sentence = "the circuit is open"
 
@@ -78,7 +78,7 @@ class CircuitOpen(_Refused):
 class BulkheadFull(_Refused):
     """All places of the bulkhead and of its queue are taken: the call was not made."""
 
-    code = "rejected.bulkhead_full"
+    code = "bulkhead-full"
     hint = "raise max_concurrent or max_waiting, or shed load upstream"
     _sentence = "the bulkhead is full"
 
@@ -86,7 +86,7 @@ class BulkheadFull(_Refused):
 class RateLimited(_Refused):
     """The rate limit is used up: the call was not made."""
 
-    code = "rejected.rate_limited"
+    code = "rate-limited"
     hint = "come back after retry_after, or allow a wait with max_wait"
     _sentence = "the rate limit is used up"
 
@@ -94,7 +94,7 @@ class RateLimited(_Refused):
 class LimitExceeded(_Refused):
     """The adaptive limit has no place: the call was not made."""
 
-    code = "rejected.limit_exceeded"
+    code = "limit-exceeded"
     hint = "the other side is slower than it was; shed load"
     _sentence = "the concurrency limit is reached"
 
@@ -102,6 +102,6 @@ class LimitExceeded(_Refused):
 class TooManyAbandoned(_Refused):
     """So many blocking attempts outlived their timeout that no thread is given to another."""
 
-    code = "rejected.abandoned"
+    code = "too-many-abandoned"
     hint = "give the client below a timeout of its own, so that its threads end"
     _sentence = "too many timed-out attempts still hold their threads"
