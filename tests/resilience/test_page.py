@@ -17,7 +17,10 @@ def table() -> str:
         inner = "anything" if len(rule.inner) == len(CANONICAL) - 1 else ", ".join(rule.inner)
         lines.append(f"| {', '.join(rule.outer)} | {inner} | {rule.verdict} | {rule.reason} |")
     lines += [
-        "| one strategy | another of its kind | refused | its settings can say all that two would |",
+        (
+            "| one strategy | another of its kind | refused "
+            "| its settings can say all that two would |"
+        ),
         "| RateLimit | RateLimit | canonical | two limits over different times |",
     ]
     return "\n".join(lines)
