@@ -41,9 +41,8 @@ async def keeps_types() -> None:
     assert_type(await policy.run(get_user, 1, "a"), str)
     await policy.run(get_user, 1, 2)  # type: ignore[arg-type]
     assert_type(await policy.run(get_number, 1), int)
-    call = policy.run(get_number, 1)
-    assert_type(call, Coroutine[Any, Any, int])
-    await call
+    call: Coroutine[Any, Any, int] = policy.run(get_number, 1)
+    assert_type(await call, int)
     await policy.run(get_number, "1")  # type: ignore[arg-type]
     await policy.run(get_plain, 1)  # type: ignore[arg-type]
     assert_type(policy.call(get_plain, 1), list[int])
