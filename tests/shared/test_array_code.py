@@ -464,3 +464,16 @@ for _ in range(2):
 assert native.encode_short(object()) is None
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=PATIENCE)
+
+
+def test_short_arrays_of_every_length_come_whole():
+    # Some are written to a room of the call's own before they are sent, which ends with the call.
+    with SharedQueue[Any]() as queue:
+        arrays = [np.full(length, length % 251, "u1") for length in range(0, 1200, 13)]
+        queue.put_many(arrays)
+        for array in arrays:
+            queue.put(array)
+        for array in arrays * 2:
+            again = queue.get()
+            assert again.tolist() == array.tolist()
+            del again

@@ -94,7 +94,12 @@ impl Pack {
     pub(super) fn add(&mut self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut room = Room::new();
         if let Some((code, bytes)) = short::encode(object, &mut room) {
-            let is_short = bytes.len() <= KEPT_WHOLE || code == codes::SHORT;
+            // Any other code was written to this frame's room, and has to be copied.
+            let is_content = matches!(
+                code,
+                codes::RAW | codes::TEXT_1 | codes::TEXT_2 | codes::TEXT_4
+            );
+            let is_short = bytes.len() <= KEPT_WHOLE || !is_content;
             let stream = if is_short {
                 self.own(bytes)
             } else {
