@@ -1,7 +1,8 @@
 """Runs a room's chaos slice by slice, from seed to seed, and keeps count over all runs.
 
 A room's module, `tests/chaos/<room>.py`, has `run(seed, seconds) -> operations done`, which raises
-AssertionError on a violation. A slice that failed counts for nothing, and the next run begins at
+AssertionError on a violation; a room whose processes live and die in rounds returns `Done`, which
+tells of those as well. A slice that failed counts for nothing, and the next run begins at
 its seed again, so a violation cannot be walked past.
 """
 
@@ -12,10 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SLICE_SECONDS = 10.0
 
-Run = Callable[[int, float], int]
+
+class Done(NamedTuple):
+    """What a slice has done."""
+
+    operations: int
+    rounds: int = 0
+
+
+Run = Callable[[int, float], int | Done]
 
 
 @dataclass
@@ -23,8 +33,13 @@ class Count:
     """What a room has stood so far, and the seed it goes on from."""
 
     operations: int = 0
+    rounds: int = 0
     seconds: float = 0.0
     next_seed: int = 1
+
+    def stored(self) -> dict[str, float]:
+        """As it stands in the file; rounds only of a room that has them."""
+        return {name: value for name, value in asdict(self).items() if name != "rounds" or value}
 
 
 class Counts:
@@ -39,7 +54,7 @@ class Counts:
         return self._rooms.setdefault(room, Count())
 
     def save(self) -> None:
-        rooms = {room: asdict(self._rooms[room]) for room in sorted(self._rooms)}
+        rooms = {room: self._rooms[room].stored() for room in sorted(self._rooms)}
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(rooms, indent=2) + "\n", encoding="utf-8")
         new.replace(self._path)
@@ -74,14 +89,19 @@ def go_on(
     while (left := end - time.monotonic()) > 0:
         started = time.monotonic()
         try:
-            operations = run(seed, min(SLICE_SECONDS, left))
+            answer = run(seed, min(SLICE_SECONDS, left))
         except AssertionError as error:
             raise Violation(room, seed) from error
+        operations, rounds = answer if isinstance(answer, Done) else Done(answer)
         done += operations
         count.operations += operations
+        count.rounds += rounds
         count.seconds = round(count.seconds + time.monotonic() - started, 1)
         seed += 1
         count.next_seed = max(count.next_seed, seed)
         counts.save()
-        say(f"{room}: seed {seed - 1}, {operations:,} operations; {count.operations:,} in all")
+        so_far = f"{operations:,} operations; {count.operations:,} in all"
+        if count.rounds:
+            so_far += f", in {count.rounds:,} rounds"
+        say(f"{room}: seed {seed - 1}, {so_far}")
     return done

@@ -25,6 +25,7 @@ from typing import Any
 
 from penstock import SharedQueue
 from tests.chaos import shared_streams
+from tests.chaos.counting import Done
 from tests.chaos.shared_actors import MOST_ITEMS, Acknowledger, Actor, Consumer, Producer, act
 from tests.chaos.shared_books import Book, Books
 from tests.workers.traces import nothing_left
@@ -43,8 +44,8 @@ MOST_PROCESSES = 40
 Make = Callable[[random.Random], Any]
 
 
-def run(seed: int, seconds: float) -> int:
-    """Runs a stream and then rounds until the time is up, at least one; the number of operations.
+def run(seed: int, seconds: float) -> Done:
+    """Runs a stream and then rounds until the time is up, at least one.
 
     Raises AssertionError, which names the seed.
     """
@@ -62,7 +63,7 @@ def run(seed: int, seconds: float) -> int:
                 f"seed {seed}, round {number}"
             )
         number += 1
-    return operations
+    return Done(operations, number)
 
 
 def shared_queue(dice: random.Random) -> SharedQueue[Any]:

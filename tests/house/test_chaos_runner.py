@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import counting
-from tests.chaos.counting import Counts, Violation, go_on
+from tests.chaos.counting import Counts, Done, Violation, go_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +62,18 @@ def test_it_runs_slices_and_resumes_from_the_next_seed(clock: Clock, path: Path)
     assert room.slices[-1] == (4, 10.0)
     stored = json.loads(path.read_text())
     assert stored == {"ring": {"operations": 400, "seconds": 35.0, "next_seed": 5}}
+
+
+def test_rounds_are_counted_and_told_where_a_room_has_them(clock: Clock, path: Path):
+    room, said = Room(clock), []
+
+    def run(seed: int, seconds: float) -> Done:
+        return Done(room.run(seed, seconds), rounds=20)
+
+    go_on("lane", run, Counts(path), seconds=20.0, say=said.append)
+    go_on("lane", run, Counts(path), seconds=10.0, say=said.append)
+    assert said[-1] == "lane: seed 3, 100 operations; 300 in all, in 60 rounds"
+    assert json.loads(path.read_text())["lane"]["rounds"] == 60
 
 
 def test_rooms_are_counted_apart(clock: Clock, path: Path):
