@@ -3,7 +3,7 @@
 //! | field | who believes it, and how far | spoilt by |
 //! |---|---|---|
 //! | header: magic, version, content, length, parameters, checksum | `Header::check` on attach | [`Field::Header`] and [`Step::Reopen`]; each by itself in `layout`; any file in `segment` |
-//! | charter: id, namespace, sizes, lease, name | `Shared::attach`: the digest; and, with a digest forged to match, bounds and length | [`Field::Charter`]; `a_forged_charter_gives_an_answer` |
+//! | charter: id, namespace, sizes, lease, name | `Shared::attach`: the digest; and, with a digest forged to match, bounds and length | [`Field::Charter`]; `a_changed_charter_is_refused`, `a_charter_out_of_bounds_is_refused`, `a_forged_charter_gives_an_answer` |
 //! | control: shutdown, roster, lanes in use, sleepers, returns | nobody is hurt by any value | [`Field::Control`] |
 //! | seats: word, start time, burying, slots in use, bells | `seats`, `burial`: swaps of what was read; `ArenaMap::used` | [`Field::Seat`] |
 //! | lanes' indices: tail, head, tally | `Feed::end_behind`, `FeedSender::has_room` | [`Field::Head`]; `feed::nonsense_gives_an_answer` |
@@ -308,6 +308,66 @@ fn what_no_sender_writes_is_refused_and_stays_in_its_lane() {
         let inside = queue.len().unwrap();
         assert_eq!(inside, 1 + usize::from(!is_refused), "{what}");
         assert_eq!(other.take(9, 100, &mut Batch::new()).unwrap(), inside);
+    }
+}
+
+fn with_leases() -> Settings {
+    Settings {
+        ack: Some(Acknowledged {
+            lease: std::time::Duration::from_secs(1),
+            leases: LEASES as u32,
+        }),
+        ..Settings::new(256 << 10)
+    }
+}
+
+#[test]
+fn a_changed_charter_is_refused() {
+    for word in 0..size_of::<Charter>() / 8 {
+        for bit in [0, 1, 40] {
+            let queue: TestQueue = Queue::create(with_leases()).unwrap();
+            let attach =
+                || Queue::<Nobody>::attach(queue.fd().try_clone_to_owned().unwrap()).map(drop);
+            spoil(&queue, Field::Charter(word), Value::Flipped(bit));
+            let answer = attach();
+            assert!(
+                matches!(answer, Err(QueueError::Attach(AttachError::Damaged))),
+                "word {word}, bit {bit}: {answer:?}"
+            );
+            spoil(&queue, Field::Charter(word), Value::Flipped(bit));
+            attach().unwrap();
+        }
+    }
+}
+
+/// One that changes a sound charter.
+type Change = fn(&mut Charter);
+
+#[test]
+fn a_charter_out_of_bounds_is_refused() {
+    let changes: [(&str, Change); 7] = [
+        ("no bytes", |it| it.max_bytes = 0),
+        ("too many bytes", |it| {
+            it.max_bytes = Settings::MOST_BYTES as u64 + 1;
+        }),
+        ("too many bytes of arenas", |it| {
+            it.arena_bytes = Settings::MOST_ARENA_BYTES as u64 + 1;
+        }),
+        ("too many items", |it| {
+            it.max_items = u64::from(Settings::MOST_ITEMS) + 1;
+        }),
+        ("too many leases", |it| it.leases = (1 << 20) + 1),
+        ("a lease of no time", |it| it.lease = 0),
+        ("a lease of no time, and all the leases", |it| {
+            (it.leases, it.lease) = (1 << 20, 0);
+        }),
+    ];
+    for (what, change) in changes {
+        let mut charter =
+            Charter::new(&with_leases(), 1, process::namespace(), Some("name")).unwrap();
+        charter.settings().unwrap();
+        change(&mut charter);
+        assert!(charter.settings().is_err(), "{what}");
     }
 }
 

@@ -34,13 +34,13 @@ const RESERVE: usize = 64 << 10;
 pub(super) struct Charter {
     pub(super) id: [u64; 2],
     pub(super) namespace: u64,
-    max_bytes: u64,
+    pub(super) max_bytes: u64,
     /// 0: no bound.
-    max_items: u64,
-    arena_bytes: u64,
+    pub(super) max_items: u64,
+    pub(super) arena_bytes: u64,
     /// 0: items need not be acknowledged.
-    leases: u64,
-    lease: u64,
+    pub(super) leases: u64,
+    pub(super) lease: u64,
     /// What it is called, padded with zeroes; nothing if it has no name.
     name: [u8; NAME_MAX],
 }
