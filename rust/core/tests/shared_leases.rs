@@ -2,6 +2,7 @@
 #![cfg(not(any(penstock_loom, penstock_shuttle)))]
 
 use std::{
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -116,4 +117,37 @@ fn who_leaves_hands_back_what_it_has_not_acknowledged() {
     let mut seen: Vec<_> = (0..2).map(|_| get_leased(&queue).0.len()).collect();
     seen.sort_unstable();
     assert_eq!(seen, [5, 100_000]);
+}
+
+#[test]
+fn an_item_is_acknowledged_once_however_often_its_lease_lapses() {
+    const ITEMS: usize = 500;
+    const TAKERS: usize = 3;
+    let queue = acknowledged(Duration::from_micros(2), 4);
+    let times: Vec<_> = (0..ITEMS).map(|_| AtomicUsize::new(0)).collect();
+    let (done, began) = (AtomicUsize::new(0), Instant::now());
+    let work = |taker: TestQueue| {
+        while done.load(Ordering::Relaxed) < ITEMS && began.elapsed() < LONG {
+            for (content, lease) in take_leased(&taker, 2) {
+                // Until the other one has found it lapsed, or not.
+                thread::yield_now();
+                if taker.acknowledge(lease).is_ok() {
+                    let number = usize::from_ne_bytes(content.try_into().unwrap());
+                    times[number].fetch_add(1, Ordering::Relaxed);
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..TAKERS {
+            let taker = another(&queue);
+            scope.spawn(|| work(taker));
+        }
+        for number in 0..ITEMS {
+            put(&queue, &number.to_ne_bytes());
+        }
+    });
+    let times: Vec<_> = times.into_iter().map(AtomicUsize::into_inner).collect();
+    assert_eq!(times, vec![1; ITEMS]);
 }
