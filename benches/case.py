@@ -108,3 +108,8 @@ def percentile(percent: int) -> Figure:
         return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] / 1e9
 
     return Figure(f"p{percent}", SECONDS, of)
+
+
+def longest() -> Figure:
+    """The slowest of the lap's single operations, in seconds."""
+    return Figure("longest", SECONDS, lambda lap, _n: max(lap.samples) / 1e9)

@@ -20,6 +20,7 @@ ROOMS = (
     "messages",
     "outbox",
     "saga",
+    "resilience",
 )
 
 

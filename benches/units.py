@@ -35,7 +35,7 @@ class Unit:
 
 
 # Numbers of things rather than quantities: no thousandth of a call is ever made.
-_COUNTED = ("calls/item",)
+_COUNTED = ("calls/item", "%")
 _LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
@@ -54,3 +54,4 @@ LINES = Unit("lines/s", more_is_better=True)
 BYTES = Unit("B/s", more_is_better=True)
 SECONDS = Unit("s", more_is_better=False)
 PER_ITEM = Unit("calls/item", more_is_better=False)
+PERCENT = Unit("%", more_is_better=False)
