@@ -6,7 +6,12 @@
 //!
 //! Guarantee: lock-free.
 
-use super::buckets::{Age, Buckets};
+use super::{
+    buckets::{Age, Buckets},
+    courier::Courier,
+    rate::{FLOOR, LEAST_SHARE},
+};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -14,6 +19,13 @@ use super::buckets::{Age, Buckets};
 pub struct Budget {
     calls: Buckets,
     retries: Buckets,
+    /// Where machines divide the least: this one's part, the bits of an f64; 0: [`FLOOR`](super::rate::FLOOR). Stored by
+    /// who speaks for the machine, read by all (Relaxed).
+    share: AtomicU64,
+    /// Retries that were asked for. Raised by all (Relaxed).
+    asked: AtomicU64,
+    /// Who speaks for this machine, where several divide it.
+    pub courier: Courier,
 }
 
 /// How much.
@@ -36,6 +48,7 @@ impl Budget {
     /// Asks for a retry.
     pub fn withdraw(&self, rules: &BudgetRules, now: u64) -> bool {
         let age = Age::new(now, rules.window, 0);
+        self.asked.fetch_add(1, Relaxed);
         self.retries.add(age);
         let (earned, spent) = self.balance(rules, now);
         if spent as f64 <= earned {
@@ -43,6 +56,27 @@ impl Budget {
         }
         self.retries.take_back(age);
         false
+    }
+
+    /// Retries that were asked for in all, granted or not.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
+    }
+
+    /// This machine's part of the least, where several divide it.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        match f64::from_bits(self.share.load(Relaxed)) {
+            share if share > 0.0 && share <= 1.0 => share,
+            _ => FLOOR,
+        }
+    }
+
+    /// Sets it, from [`LEAST_SHARE`] to 1.
+    pub fn set_share(&self, share: f64) {
+        self.share
+            .store(share.clamp(LEAST_SHARE, 1.0).to_bits(), Relaxed);
     }
 
     /// Retries that may be, and that were, made in the window that ends now.

@@ -36,8 +36,10 @@ fn prefix(namespace: u64) -> String {
     format!("penstock-{user}-{namespace:x}-")
 }
 
-pub(super) fn path(namespace: u64, kind: &str, name: &str) -> PathBuf {
-    Path::new(FOLDER).join(format!("{}{kind}-{name}", prefix(namespace)))
+/// `machine` is empty, or tells apart what shares nothing though it runs on one.
+pub(super) fn path(namespace: u64, kind: &str, name: &str, machine: &str) -> PathBuf {
+    let gap = if machine.is_empty() { "" } else { "~" };
+    Path::new(FOLDER).join(format!("{}{kind}-{name}{gap}{machine}", prefix(namespace)))
 }
 
 /// The other files of this user and namespace.

@@ -19,6 +19,7 @@ pub mod adaptive;
 pub mod breaker;
 pub mod buckets;
 pub mod budget;
+pub mod courier;
 #[cfg(not(penstock_loom))]
 pub mod definition;
 #[cfg(not(any(penstock_loom, penstock_shuttle)))]

@@ -6,6 +6,7 @@
 //!
 //! Guarantee: lock-free; one load and one compare-and-swap. Relaxed: the word orders nothing but itself.
 
+use super::courier::Courier;
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Parts of a nanosecond in the word: the price of a call is then right to 1 in 10,000 up to 160,000 calls
@@ -21,7 +22,20 @@ pub const LONGEST_WAIT: u64 = 3_600_000_000_000;
 pub struct Rate {
     /// In parts of a nanosecond. Swapped and read by all.
     paid: AtomicU64,
+    /// What a call costs on this machine, where several divide the rate; 0: [`FLOOR`] of it is this one's. Stored by
+    /// who speaks for the machine, read by all (Relaxed).
+    price: AtomicU64,
+    /// Calls that were asked for, where several machines divide the rate. Raised by all (Relaxed).
+    asked: AtomicU64,
+    /// Who speaks for this machine, where several do.
+    pub courier: Courier,
 }
+
+/// The share of a machine that has not heard of others.
+pub const FLOOR: f64 = 0.1;
+
+/// The least share, so that every machine may call now and then.
+pub const LEAST_SHARE: f64 = 1e-6;
 
 /// How fast.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +46,8 @@ pub struct RateRules {
     burst: u64,
     /// Calls.
     most: u64,
+    /// Whether machines divide it.
+    is_divided: bool,
 }
 
 /// Whether a call may be made.
@@ -59,7 +75,27 @@ impl RateRules {
             price,
             burst: ahead,
             most: burst,
+            is_divided: false,
         })
+    }
+
+    /// The same for a rate that machines divide: [`Rate::set_share`] says how much of it is this one's.
+    #[must_use]
+    pub const fn divided(self) -> Self {
+        Self {
+            is_divided: true,
+            ..self
+        }
+    }
+
+    fn price_of(&self, share: f64) -> u64 {
+        let most = (LONGEST_WAIT << SHIFT) as f64;
+        (self.price as f64 / share.clamp(LEAST_SHARE, 1.0)).min(most) as u64
+    }
+
+    /// What `n` calls at this price may be paid ahead for: a machine with a small share still makes one.
+    fn horizon(&self, price: u64, n: u64) -> u64 {
+        self.burst.max(price.saturating_mul(n))
     }
 }
 
@@ -69,13 +105,18 @@ impl Rate {
         if n > rules.most {
             return Grant::Refused(u64::MAX);
         }
+        if rules.is_divided {
+            self.asked.fetch_add(n, Relaxed);
+        }
+        let price = self.price(rules);
+        let horizon = rules.horizon(price, n);
         let now = now << SHIFT;
         let max_wait = max_wait.min(LONGEST_WAIT) << SHIFT;
         let mut seen = self.paid.load(Relaxed);
         loop {
             let from = Self::ahead(rules, seen, now);
-            let until = from + rules.price * n;
-            let wait = until.saturating_sub(now + rules.burst);
+            let until = from.saturating_add(price.saturating_mul(n));
+            let wait = until.saturating_sub(now.saturating_add(horizon));
             if wait > max_wait {
                 return Grant::Refused(wait.div_ceil(1 << SHIFT));
             }
@@ -92,7 +133,7 @@ impl Rate {
 
     /// Gives back `n` calls that were granted and not made.
     pub fn give_back(&self, rules: &RateRules, n: u64, now: u64) {
-        let back = rules.price * n.min(rules.most);
+        let back = self.price(rules).saturating_mul(n.min(rules.most));
         let now = now << SHIFT;
         let mut seen = self.paid.load(Relaxed);
         loop {
@@ -111,9 +152,58 @@ impl Rate {
     /// How many calls could be made at once.
     #[must_use]
     pub fn available(&self, rules: &RateRules, now: u64) -> u64 {
+        let price = self.price(rules);
         let now = now << SHIFT;
         let from = Self::ahead(rules, self.paid.load(Relaxed), now);
-        (now + rules.burst).saturating_sub(from) / rules.price
+        (now + rules.horizon(price, 1)).saturating_sub(from) / price
+    }
+
+    /// The part of the rate that is this machine's.
+    #[must_use]
+    pub fn share(&self, rules: &RateRules) -> f64 {
+        rules.price as f64 / self.price(rules) as f64
+    }
+
+    /// Calls that were asked for in all, granted or not; of a rate that machines divide.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
+    }
+
+    /// Sets this machine's part of the rate. A larger one fills as time goes by: calls that could be made at once do
+    /// not become more by it, since another machine may have made them just now.
+    pub fn set_share(&self, rules: &RateRules, share: f64, now: u64) {
+        let (before, price) = (self.price(rules), rules.price_of(share));
+        let now = now << SHIFT;
+        if price < before {
+            let mut seen = self.paid.load(Relaxed);
+            loop {
+                let from = Self::ahead(rules, seen, now);
+                let left = (now + rules.horizon(before, 1)).saturating_sub(from);
+                let left = (left as f64 * (price as f64 / before as f64)) as u64;
+                let next = (now + rules.horizon(price, 1)).saturating_sub(left);
+                match self
+                    .paid
+                    .compare_exchange_weak(seen, next.max(from), Relaxed, Relaxed)
+                {
+                    Ok(_) => break,
+                    Err(other) => seen = other,
+                }
+            }
+        }
+        self.price.store(price, Relaxed);
+    }
+
+    #[inline(always)]
+    fn price(&self, rules: &RateRules) -> u64 {
+        if !rules.is_divided {
+            return rules.price;
+        }
+        match self.price.load(Relaxed) {
+            0 => rules.price_of(FLOOR),
+            // Anything less is damage.
+            price => price.max(rules.price),
+        }
     }
 
     fn ahead(rules: &RateRules, paid: u64, now: u64) -> u64 {
@@ -156,6 +246,39 @@ mod tests {
         rate.give_back(&rules, 1, 0);
         assert_eq!(rate.acquire(&rules, 1, SECOND, 0), Grant::After(2 * tenth));
         assert_eq!(rate.acquire(&rules, 2, SECOND, 0), Grant::Refused(u64::MAX));
+    }
+
+    #[test]
+    fn a_share_is_a_part_of_the_rate_and_brings_no_calls_with_it() {
+        let rules = RateRules::new(100.0, SECOND, 100).unwrap().divided();
+        let rate = Rate::default();
+        let granted = |at| {
+            let grants = (0..1_000).map(|_| rate.acquire(&rules, 1, 0, at));
+            grants.filter(|grant| *grant == Grant::Now).count()
+        };
+        assert_eq!(granted(SECOND), 10, "the floor");
+        assert_eq!(rate.asked(), 1_000);
+        rate.set_share(&rules, 0.5, SECOND);
+        assert!((rate.share(&rules) - 0.5).abs() < 1e-6);
+        assert_eq!(granted(SECOND), 0);
+        assert_eq!(granted(2 * SECOND), 50);
+        rate.set_share(&rules, 1.0, 2 * SECOND);
+        assert_eq!(granted(2 * SECOND + SECOND / 10), 10);
+        rate.set_share(&rules, 0.25, 4 * SECOND);
+        assert_eq!(granted(4 * SECOND), 25, "of a full bucket");
+    }
+
+    #[test]
+    fn the_smallest_share_still_makes_a_call() {
+        let rules = RateRules::new(10.0, SECOND, 1).unwrap().divided();
+        let rate = Rate::default();
+        rate.set_share(&rules, 0.1, SECOND);
+        assert_eq!(rate.acquire(&rules, 1, 0, SECOND), Grant::Now);
+        assert_eq!(
+            rate.acquire(&rules, 1, 0, SECOND + SECOND / 2),
+            Grant::Refused(SECOND / 2)
+        );
+        assert_eq!(rate.acquire(&rules, 1, 0, 2 * SECOND), Grant::Now);
     }
 
     #[test]

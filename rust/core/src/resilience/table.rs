@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// Raised whenever the meaning of a byte changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const HEAD_BYTES: usize = 4096;
 const ROWS_AT: usize = HEAD_BYTES;
@@ -154,7 +154,7 @@ impl<T: State> Table<T> {
         }
         validate(name)?;
         let namespace = process::namespace();
-        let path = file::path(namespace, T::KIND, name);
+        let path = file::path(namespace, T::KIND, name, machine()?);
         let seat = {
             let _turn = TURN.lock();
             let seat = Self::join_file(name, &path, definition)?;
@@ -395,6 +395,19 @@ fn is_unused(file: &File) -> io::Result<bool> {
         // Of another layout, the rows may lie elsewhere.
         Some(is_known) => is_known && members(&mapping).bury().is_empty(),
     })
+}
+
+/// What `PENSTOCK_MACHINE` says when the first table is joined: processes with different names share nothing, as if
+/// they ran on different machines.
+fn machine() -> Result<&'static str, TableError> {
+    static MACHINE: LazyLock<String> = LazyLock::new(|| {
+        std::env::var_os("PENSTOCK_MACHINE")
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    });
+    if !MACHINE.is_empty() {
+        validate(&MACHINE)?;
+    }
+    Ok(&MACHINE)
 }
 
 fn validate(name: &str) -> Result<(), TableError> {

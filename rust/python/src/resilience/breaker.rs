@@ -16,7 +16,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt},
 };
 
-use super::common::{Common, moment, refuse, within};
+use super::common::{Common, moment, over, refuse, within};
 
 /// As a permit: a probe, whose number and lease follow.
 const PROBE: i64 = 1 << 61;
@@ -38,6 +38,8 @@ pub(crate) struct BreakerState {
     on_transition: Option<Py<PyAny>>,
     /// Generation and state that `on_transition` was told last. Swapped by all threads.
     told: AtomicU64,
+    /// Whether it is one of several machines: then probes are given by `probe`, and successes are noted.
+    pub(super) is_exchanged: bool,
 }
 
 pub(super) const fn to_number(permit: Permit) -> i64 {
@@ -91,7 +93,7 @@ impl BreakerState {
     #[new]
     #[pyo3(signature = (*, window="consecutive", size=0, failure_threshold=0, failure_rate=0.0, slow_rate=0.0,
         slow_after=0, min_calls=1, open_for=60_000_000_000, probes=1, success_threshold=1, probe_failures=0,
-        probe_expires=60_000_000_000, mode="normal", name=None, key="", on_transition=None))]
+        probe_expires=60_000_000_000, mode="normal", name=None, key="", on_transition=None, exchange=None))]
     #[expect(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -111,6 +113,7 @@ impl BreakerState {
         name: Option<String>,
         key: &str,
         on_transition: Option<Py<PyAny>>,
+        exchange: Option<&str>,
     ) -> PyResult<Self> {
         const CLASS: &str = "BreakerState";
         let first = self::mode(py, mode)?;
@@ -178,7 +181,7 @@ impl BreakerState {
             let message = "BreakerState: slow_rate and slow_after go together";
             return Err(refuse(py, message, "set both or none"));
         }
-        let definition = Definition::new([
+        let words = [
             ("window", window.to_owned()),
             ("size", size.to_string()),
             ("failure_threshold", failure_threshold.to_string()),
@@ -192,7 +195,8 @@ impl BreakerState {
             ("probe_failures", probe_failures.to_string()),
             ("probe_expires", probe_expires.to_string()),
             ("mode", mode.to_owned()),
-        ]);
+        ];
+        let definition = Definition::new(words.into_iter().chain(over(exchange)));
         let initialise = move |breaker: &Breaker| {
             breaker.set_mode(first);
         };
@@ -203,6 +207,7 @@ impl BreakerState {
             rules,
             on_transition,
             told: AtomicU64::new(told(state)),
+            is_exchanged: exchange.is_some(),
         })
     }
 
@@ -210,6 +215,21 @@ impl BreakerState {
     /// breaker in shadow mode that would have refused, or by one that is disabled.
     #[pyo3(signature = (now=None, /))]
     fn acquire(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<i64>> {
+        if self.is_exchanged {
+            let here = self.common.here(py)?;
+            let word = here.state().word();
+            if word.mode() == Mode::Normal && word.state() != State::Closed {
+                self.tell(py, here.state(), None, moment(py, now)?);
+                return Ok(None);
+            }
+        }
+        self.probe(py, now)
+    }
+
+    /// The same, probes included, of a breaker with `exchange`: `acquire` gives none there, since machines agree on
+    /// who probes before anybody does.
+    #[pyo3(signature = (now=None, /))]
+    fn probe(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<i64>> {
         let here = self.common.here(py)?;
         let now = moment(py, now)?;
         let (permit, change) = here.state().acquire(&self.rules, here.me(), || now, here);
@@ -235,6 +255,7 @@ impl BreakerState {
         let change = here
             .state()
             .record(&self.rules, here.me(), permit, ok, duration, || now);
+        self.note(here.state(), ok);
         self.tell(py, here.state(), change, now);
         Ok(())
     }
@@ -275,6 +296,7 @@ impl BreakerState {
             rules: self.rules,
             on_transition: self.on_transition.as_ref().map(|it| it.clone_ref(py)),
             told: AtomicU64::new(told(word)),
+            is_exchanged: self.is_exchanged,
         })
     }
 
@@ -303,7 +325,58 @@ impl BreakerState {
         snapshot.set_item("probe_successes", of_probes(word.successes()))?;
         snapshot.set_item("probe_failures", of_probes(word.failures()))?;
         snapshot.set_item("open_until", breaker.until(&self.rules, now))?;
+        if self.is_exchanged {
+            snapshot.set_item("is_followed", breaker.is_followed())?;
+            snapshot.set_item("success_age", breaker.success_age(now))?;
+        }
         Ok(snapshot)
+    }
+
+    /// Opens a closed circuit of this generation for so many nanoseconds, or begins an open one's time anew, because
+    /// other machines say so. Whether it did.
+    #[pyo3(signature = (generation, open_for, now=None, /))]
+    fn follow_open(
+        &self,
+        py: Python<'_>,
+        generation: u64,
+        open_for: u64,
+        now: Option<u64>,
+    ) -> PyResult<bool> {
+        let open_for = within(py, "BreakerState", "open_for", open_for, 1, LONG)?;
+        let now = moment(py, now)?;
+        let breaker = self.common.here(py)?.state();
+        let has_followed = breaker.follow_open(generation, open_for, now).is_some();
+        self.tell(py, breaker, None, now);
+        Ok(has_followed)
+    }
+
+    /// Closes a circuit of this generation that is open because other machines said so. Whether it did.
+    #[pyo3(signature = (generation, now=None, /))]
+    fn follow_closed(&self, py: Python<'_>, generation: u64, now: Option<u64>) -> PyResult<bool> {
+        let now = moment(py, now)?;
+        let breaker = self.common.here(py)?.state();
+        let has_followed = breaker.follow_closed(generation, now).is_some();
+        self.tell(py, breaker, None, now);
+        Ok(has_followed)
+    }
+
+    /// Puts a date to the successes since the last look, for `success_age` of the snapshot. By one process.
+    #[pyo3(signature = (now=None, /))]
+    fn look_for_success(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
+        let now = moment(py, now)?;
+        self.common.here(py)?.state().look_for_success(now);
+        Ok(())
+    }
+
+    /// A number for this machine that no other has; the same in all processes that share the state.
+    #[getter]
+    fn machine(&self, py: Python<'_>) -> PyResult<u64> {
+        self.common.machine(py, |it| &it.courier)
+    }
+
+    /// Whether this process speaks for the machine for the next two seconds; another one does while it lives.
+    fn is_courier(&self, py: Python<'_>) -> PyResult<bool> {
+        self.common.is_courier(py, |it| &it.courier)
     }
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
@@ -337,6 +410,14 @@ impl BreakerState {
 }
 
 impl BreakerState {
+    /// Remembers a success where other machines want to know of it.
+    #[inline(always)]
+    pub(super) fn note(&self, breaker: &Breaker, ok: Option<bool>) {
+        if self.is_exchanged && ok == Some(true) {
+            breaker.note_success();
+        }
+    }
+
     /// Whether `on_transition` knows of this word.
     #[inline(always)]
     pub(super) fn is_told(&self, word: Word) -> bool {

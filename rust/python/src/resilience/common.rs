@@ -1,13 +1,17 @@
 //! What all states have in common: name, key, moments, refusals.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use penstock_core::{
     clock,
     resilience::{
+        courier::Courier,
         definition::Definition,
         home::{Handle, Here, Home},
         table::{State, TableError},
@@ -110,6 +114,27 @@ impl<T: State> Common<T> {
             None => format!("<{class} {:?}>", self.key()),
         }
     }
+}
+
+/// Who speaks for the machine expires so soon, in nanoseconds, if it is stopped; a dead one is seen at once.
+const COURIER_EXPIRES: u64 = 2_000_000_000;
+
+impl<T: State> Common<T> {
+    pub(super) fn machine(&self, py: Python<'_>, of: fn(&T) -> &Courier) -> PyResult<u64> {
+        // Of one table, every address and moment is another.
+        let drawn = RandomState::new().hash_one((self as *const Self as usize, clock::monotonic()));
+        Ok(of(self.here(py)?.state()).machine(drawn))
+    }
+
+    pub(super) fn is_courier(&self, py: Python<'_>, of: fn(&T) -> &Courier) -> PyResult<bool> {
+        let here = self.here(py)?;
+        Ok(of(here.state()).is_me(here.me(), clock::monotonic(), COURIER_EXPIRES, here))
+    }
+}
+
+/// A definition's word for what machines exchange it over; none for a state of one machine.
+pub(super) fn over(exchange: Option<&str>) -> Option<(&'static str, String)> {
+    exchange.map(|exchange| ("exchange", exchange.to_owned()))
 }
 
 /// The moment of a call: as it was given, or now.

@@ -2,14 +2,15 @@
 
 use penstock_core::resilience::{
     definition::Definition,
-    rate::{Grant, LONGEST_WAIT, Rate, RateRules},
+    rate::{Grant, LEAST_SHARE, LONGEST_WAIT, Rate, RateRules},
 };
 use pyo3::{prelude::*, types::PyDict};
 
-use super::common::{Common, moment, refuse, within};
+use super::common::{Common, moment, over, refuse, within};
 
 /// The state of a rate limit, of this process or of all that share its name on this machine.
 ///
+/// With `exchange`, several machines divide the rate, and this one begins with a tenth of it until its share is set.
 /// `burst=1` spaces calls evenly (GCRA); `burst=limit` is a token bucket. Safe from any thread and process, without
 /// a lock.
 #[pyclass(frozen, module = "penstock._native")]
@@ -21,7 +22,7 @@ pub(crate) struct RateState {
 #[pymethods]
 impl RateState {
     #[new]
-    #[pyo3(signature = (*, limit, per, burst=1, name=None, key=""))]
+    #[pyo3(signature = (*, limit, per, burst=1, name=None, key="", exchange=None))]
     fn new(
         py: Python<'_>,
         limit: f64,
@@ -29,6 +30,7 @@ impl RateState {
         burst: u64,
         name: Option<String>,
         key: &str,
+        exchange: Option<&str>,
     ) -> PyResult<Self> {
         let rules = RateRules::new(limit, per, burst).ok_or_else(|| {
             let message = format!(
@@ -37,11 +39,16 @@ impl RateState {
             let hint = "a call may cost from 1/16 ns to an hour, and a burst an hour in all";
             refuse(py, &message, hint)
         })?;
-        let definition = Definition::new([
+        let rules = match exchange {
+            Some(_) => rules.divided(),
+            None => rules,
+        };
+        let words = [
             ("limit", limit.to_string()),
             ("per", per.to_string()),
             ("burst", burst.to_string()),
-        ]);
+        ];
+        let definition = Definition::new(words.into_iter().chain(over(exchange)));
         let common = Common::new(py, name, key, definition, |_| ())?;
         Ok(Self { common, rules })
     }
@@ -77,6 +84,41 @@ impl RateState {
             common: self.common.for_key(py, key)?,
             rules: self.rules,
         })
+    }
+
+    /// The part of it that is this machine's; the floor until it is set.
+    #[getter]
+    fn share(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(self.common.here(py)?.state().share(&self.rules))
+    }
+
+    /// Sets this machine's part, above 0 to 1. Only for a state with `exchange`.
+    #[pyo3(signature = (share, now=None, /))]
+    fn set_share(&self, py: Python<'_>, share: f64, now: Option<u64>) -> PyResult<()> {
+        let share = within(py, "RateState", "share", share, LEAST_SHARE, 1.0)?;
+        let now = moment(py, now)?;
+        self.common
+            .here(py)?
+            .state()
+            .set_share(&self.rules, share, now);
+        Ok(())
+    }
+
+    /// How often it was asked in all, refusals included; of a state with `exchange`.
+    #[getter]
+    fn asked(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.common.here(py)?.state().asked())
+    }
+
+    /// A number for this machine that no other has; the same in all processes that share the state.
+    #[getter]
+    fn machine(&self, py: Python<'_>) -> PyResult<u64> {
+        self.common.machine(py, |it| &it.courier)
+    }
+
+    /// Whether this process speaks for the machine for the next two seconds; another one does while it lives.
+    fn is_courier(&self, py: Python<'_>) -> PyResult<bool> {
+        self.common.is_courier(py, |it| &it.courier)
     }
 
     /// How many calls could be made at once.

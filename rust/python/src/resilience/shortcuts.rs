@@ -97,6 +97,7 @@ unsafe fn breaker_record(call: Call) -> *mut ffi::PyObject {
             duration,
             clock::monotonic,
         );
+        breaker.get().note(state, Some(ok));
         if change.is_some() || !breaker.get().is_told(state.word()) {
             breaker
                 .get()

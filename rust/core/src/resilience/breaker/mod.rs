@@ -32,7 +32,10 @@ pub use rules::{BreakerRules, WHOLE};
 pub use window::{COUNT_MAX, Tally, Window};
 pub use word::{ANSWERS_MAX, Mode, PROBES, State, Word};
 
-use super::lease::{Holder, Lease, Lives};
+use super::{
+    courier::Courier,
+    lease::{Holder, Lease, Lives},
+};
 use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -47,12 +50,21 @@ pub struct Breaker {
     /// Swapped by all (AcqRel), read by all (Acquire).
     word: AtomicU64,
     until: Until,
+    /// 0, [`SINCE_LOOK`] or a moment; see [`Self::look_for_success`]. Stored by all (Relaxed).
+    succeeded: AtomicU64,
+    /// The generation that began because others said so, plus one. Stored by who began it (Relaxed).
+    followed: AtomicU64,
     /// Whose the probes are. Swapped by all (AcqRel), read by all (Acquire).
     leases: [AtomicU64; PROBES],
     /// Tells leases of one holder apart. Raised by all (Relaxed).
     serial: AtomicU64,
     outcomes: Outcomes,
+    /// Who speaks for this machine, where several have the same breaker.
+    pub courier: Courier,
 }
+
+/// A call succeeded since somebody looked last.
+const SINCE_LOOK: u64 = 1;
 
 /// What a call was let through by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -391,6 +403,68 @@ impl Breaker {
                     return Some(Change::between(seen, next));
                 }
                 Ok(()) => break,
+                Err(other) => seen = other,
+            }
+        }
+        None
+    }
+
+    /// Remembers that a call succeeded: a load, and once after each look a store.
+    #[inline]
+    pub fn note_success(&self) {
+        if self.succeeded.load(Relaxed) != SINCE_LOOK {
+            self.succeeded.store(SINCE_LOOK, Relaxed);
+        }
+    }
+
+    /// Nanoseconds since a call was last known to have succeeded, if one ever was.
+    pub fn success_age(&self, now: u64) -> Option<u64> {
+        match self.succeeded.load(Relaxed) {
+            0 => None,
+            SINCE_LOOK => Some(0),
+            at => Some(now.saturating_sub(at)),
+        }
+    }
+
+    /// Puts a date to the successes since the last look. By who speaks for the machine, now and then.
+    pub fn look_for_success(&self, now: u64) {
+        let at = now.max(SINCE_LOOK + 1);
+        // In vain if there were none.
+        let _ = self
+            .succeeded
+            .compare_exchange(SINCE_LOOK, at, Relaxed, Relaxed);
+    }
+
+    /// Whether the state began because others said so.
+    pub fn is_followed(&self) -> bool {
+        self.followed.load(Relaxed) == self.word().generation() + 1
+    }
+
+    /// Opens a closed breaker of this generation for `open_for` nanoseconds, or begins an open one's time anew,
+    /// because others say so.
+    #[cold]
+    pub fn follow_open(&self, generation: u64, open_for: u64, now: u64) -> Option<Change> {
+        self.follow(generation, State::Open, open_for, now)
+    }
+
+    /// Closes a breaker that is open because others said so.
+    #[cold]
+    pub fn follow_closed(&self, generation: u64, now: u64) -> Option<Change> {
+        let may = self.word().state() == State::Open && self.is_followed();
+        may.then(|| self.follow(generation, State::Closed, 0, now))
+            .flatten()
+    }
+
+    fn follow(&self, generation: u64, to: State, open_for: u64, now: u64) -> Option<Change> {
+        let mut seen = self.word();
+        while seen.generation() == generation && seen.state() != State::HalfOpen {
+            let next = seen.next(to);
+            match self.swap(seen, next) {
+                Ok(()) => {
+                    self.followed.store(next.generation() + 1, Relaxed);
+                    self.until.of(next.generation(), now, open_for);
+                    return Some(Change::between(seen, next));
+                }
                 Err(other) => seen = other,
             }
         }
