@@ -148,6 +148,10 @@ class BreakerPart(Part):
 
         self.breaker = breaker
         self.place = place
+        # At hand for refusals, which should cost next to nothing; a bound method is called in
+        # place, an object that can be called is not.
+        self._policy, self._key = place.policy, place.key
+        self._report = place.report.__call__
         unit = 1e9 if breaker.window == "time" else 1
         self.state = BreakerState(
             window=breaker.window,
@@ -205,9 +209,10 @@ class BreakerPart(Part):
 
     def refused(self) -> CircuitOpen:
         """Reports, and makes the error."""
-        after = self.state.retry_after(clock.now_ns())
-        error = CircuitOpen(self.place.policy, self.place.key, after * 1e-9)
-        self.place.report("rejected", 0, None, error)
+        state = self.state
+        after = state.retry_after() if clock.virtual is None else state.retry_after(clock.now_ns())
+        error = CircuitOpen(self._policy, self._key, after * 1e-9)
+        self._report("rejected", 0, None, error)
         return error
 
     def shadowed(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from penstock.errors import Expired, Rejected
 
@@ -37,32 +37,37 @@ class AttemptTimeout(Expired):
 class _Refused(Rejected):
     # Raised where a call should cost next to nothing, so the sentence is made when it is read and
     # the hint belongs to the class.
-    args: tuple[str, str, float | None]
     hint: str | None = None
     _sentence: ClassVar[str] = "refused"
 
-    def __init__(self, policy: str = "", key: str = "", retry_after: float | None = None) -> None:
-        # `BaseException.__new__` has kept the arguments as given.
-        self.args = (policy, key, retry_after)
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, policy: str = "", key: str = "", retry_after: float | None = None, /
+        ) -> None: ...
+
+    else:
+        # The interpreter's own keeps the arguments as they are, in a third of the time.
+        __init__ = Exception.__init__
 
     @property
     def policy(self) -> str:
         """The name of the policy that refused."""
-        return self.args[0]
+        return self.args[0] if self.args else ""
 
     @property
     def key(self) -> str:
         """Which of the policy's keys; empty without `keyed`."""
-        return self.args[1]
+        return self.args[1] if len(self.args) > 1 else ""
 
     @property
     def retry_after(self) -> float | None:
         """Seconds after which another call may pass; None if nobody can say."""
-        return self.args[2]
+        return self.args[2] if len(self.args) > 2 else None
 
     def __str__(self) -> str:
-        policy, key, after = self.args
-        of = f"policy {policy!r}" + (f" for {key!r}" if key else "")
+        of = f"policy {self.policy!r}" + (f" for {self.key!r}" if self.key else "")
+        after = self.retry_after
         later = "" if after is None else f"; may pass in {after:.3g} s"
         return f"{of}: {self._sentence}{later}"
 

@@ -74,13 +74,13 @@ def subscribe(listener: _Listener) -> Callable[[], None]:
 class Reporter:
     """Reports for one strategy of one policy."""
 
-    __slots__ = ("_counters", "key", "policy", "strategy")
+    __slots__ = ("_count", "key", "policy", "strategy")
 
     def __init__(self, policy: str, key: str, strategy: str) -> None:
         self.policy = policy
         self.key = key
         self.strategy = strategy
-        self._counters: dict[str, metrics.Counter] = {}
+        self._count: dict[str, Callable[[], None]] = {}
 
     def __call__(
         self,
@@ -90,12 +90,15 @@ class Reporter:
         error: BaseException | None = None,
     ) -> None:
         """Counts, tells the current span and the listeners. Never raises."""
-        counter = self._counters.get(kind)
-        if counter is None:
-            counter = _counted.bind(policy=self.policy, strategy=self.strategy, event=kind)
-            self._counters[kind] = counter
-        counter.inc()
+        try:
+            self._count[kind]()
+        except KeyError:
+            bound = _counted.bind(policy=self.policy, strategy=self.strategy, event=kind)
+            self._count[kind] = bound.inc
+            bound.inc()
         span = current_span()
+        if span is None and not _listeners:
+            return
         if span is not None and span.is_recording:
             attributes: dict[str, object] = {"policy": self.policy}
             if self.key:

@@ -6,10 +6,11 @@ those of the strategies inside it, in one function. Text is shared: policies of 
 differ only in what the names stand for, and compile once. The text of a frame is known to
 `linecache`, so tracebacks and debuggers show it.
 
-The forms a policy can take, all of the same lines:
+A decorated function's parameters are written out where they can be (`signature`). The forms a
+policy can take, all of the same lines:
 
-    blocking   def call(...)            value = fn(*args, **kwargs)
-    asyncio    async def call(...)      value = await fn(*args, **kwargs)     uvloop as well
+    blocking   def call(...)            value = fn(...)
+    asyncio    async def call(...)      value = await fn(...)     uvloop as well
     trio       the same, with cancel scopes in place of entries in `lazy`
     steps      a generator              value = yield BODY                    blocks in `with`
 
@@ -30,12 +31,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, CoroutineType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from penstock import _clock as clock
 from penstock.errors import Misuse
 
 from . import lazy
+from .signature import ANY, signature_of
 from .strategy import Part
 from .weave_text import indented
 
@@ -165,21 +167,24 @@ def fuse(
         code.number = number
         body = parts[number].weave(code, body)
         code.needs_task = code.needs_task or parts[number].needs_task
-    arguments = ["*args", "**kwargs"]
-    if code.is_block:
-        arguments = []
-    elif fn is None:
-        arguments = ["fn", "/", *arguments]
-    if is_stream:
-        arguments.insert(0, "held")
-    prologue = _prologue() if code.needs_task and form == "asyncio" else []
-    if prologue:
-        forwarded = ", ".join(each for each in arguments if each != "/")
-        prologue += ["if task is None:", f"    return await on_trio({forwarded})"]
-        code.bound["on_trio"] = on_trio
+    parameters = arguments = "" if code.is_block else ANY
     if fn is not None:
         code.bound["fn"] = fn
-    head = f"{'async ' if code.is_async else ''}def call({', '.join(arguments)}):"
+    elif not code.is_block:
+        parameters, arguments = f"fn, /, {ANY}", f"fn, {ANY}"
+    if is_stream:
+        parameters, arguments = f"held, {parameters}", f"held, {arguments}"
+    prologue = _prologue() if code.needs_task and form == "asyncio" else []
+    signature = None if fn is None else signature_of(fn)
+    if signature is not None and signature.fits([*code.functions, *prologue, *body, "on_trio"]):
+        parameters, arguments = signature.parameters, signature.arguments
+        body = [line.replace(ANY, arguments) for line in body]
+    else:
+        signature = None
+    if prologue:
+        prologue += ["if task is None:", f"    return await on_trio({arguments})"]
+        code.bound["on_trio"] = on_trio
+    head = f"{'async ' if code.is_async else ''}def call({parameters}):"
     lines = [
         f"def make({', '.join(sorted(code.bound))}):",
         *indented([*code.functions, head, *indented([*prologue, *body, "return value"])]),
@@ -187,8 +192,12 @@ def fuse(
     ]
     names: dict[str, Any] = {}
     exec(_compiled(label, "\n".join(lines) + "\n"), _GLOBALS, names)  # noqa: S102 - our own text
-    made: Callable[..., Any] = names["make"](**code.bound)
-    return made
+    made: Any = names["make"](**code.bound)
+    if signature is not None:
+        plain: Any = fn
+        made.__defaults__ = plain.__defaults__
+        made.__kwdefaults__ = plain.__kwdefaults__ and dict(plain.__kwdefaults__)
+    return cast(Callable[..., Any], made)
 
 
 def _prologue() -> list[str]:

@@ -9,7 +9,7 @@ use penstock_core::{
     resilience::{
         breaker::{Mode, Permit, State},
         ledger::Seat,
-        rate::Grant,
+        rate::{Grant, LONGEST_WAIT},
     },
 };
 use pyo3::{ffi, prelude::*};
@@ -22,11 +22,12 @@ use crate::shortcut::{self, Call, Method, Shortcut, method};
 
 static BREAKER_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static BREAKER_RECORD: OnceLock<Method> = OnceLock::new();
+static BREAKER_RETRY_AFTER: OnceLock<Method> = OnceLock::new();
 static RATE_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_RELEASE: OnceLock<Method> = OnceLock::new();
 
-/// The permit of a closed breaker, or nothing where one in a settled state refuses.
+/// A permit, or nothing where a call must not be made.
 ///
 /// # Safety
 /// The call is the interpreter's, of `BreakerState.acquire`.
@@ -34,16 +35,49 @@ static CONCURRENCY_RELEASE: OnceLock<Method> = OnceLock::new();
 unsafe fn breaker_acquire(call: Call) -> *mut ffi::PyObject {
     // SAFETY: the caller's.
     unsafe {
+        let Some(breaker) = call.plain::<BreakerState>(0) else {
+            return call.pass_on(&BREAKER_ACQUIRE);
+        };
+        let Some(here) = breaker.get().common.quickly() else {
+            return call.pass_on(&BREAKER_ACQUIRE);
+        };
+        let state = here.state();
+        let word = state.word();
+        let is_counted = matches!(word.mode(), Mode::Normal | Mode::Shadow);
+        if is_counted && word.state() == State::Closed && breaker.get().is_told(word) {
+            return ffi::PyLong_FromLongLong(to_number(Permit::Call(word.generation())));
+        }
+        let rules = &breaker.get().rules;
+        let (permit, change) = state.acquire(rules, here.me(), clock::monotonic, here);
+        if change.is_some() || !breaker.get().is_told(state.word()) {
+            breaker
+                .get()
+                .tell(breaker.py(), state, change, clock::monotonic());
+        }
+        match permit {
+            Some(permit) => ffi::PyLong_FromLongLong(to_number(permit)),
+            None => ffi::Py_NewRef(ffi::Py_None()),
+        }
+    }
+}
+
+/// Nanoseconds until a breaker lets a probe through.
+///
+/// # Safety
+/// The call is the interpreter's, of `BreakerState.retry_after`.
+#[inline(always)]
+unsafe fn breaker_retry_after(call: Call) -> *mut ffi::PyObject {
+    // SAFETY: the caller's.
+    unsafe {
         if let Some(breaker) = call.plain::<BreakerState>(0)
             && let Some(here) = breaker.get().common.quickly()
         {
-            let word = here.state().word();
-            let is_counted = matches!(word.mode(), Mode::Normal | Mode::Shadow);
-            if is_counted && word.state() == State::Closed && breaker.get().is_told(word) {
-                return ffi::PyLong_FromLongLong(to_number(Permit::Call(word.generation())));
-            }
+            let now = clock::monotonic();
+            let until = here.state().until(&breaker.get().rules, now);
+            let left = until.map_or(0, |until| until.saturating_sub(now));
+            return ffi::PyLong_FromUnsignedLongLong(left);
         }
-        call.pass_on(&BREAKER_ACQUIRE)
+        call.pass_on(&BREAKER_RETRY_AFTER)
     }
 }
 
@@ -107,7 +141,7 @@ unsafe fn breaker_record(call: Call) -> *mut ffi::PyObject {
     }
 }
 
-/// One call at once or not at all.
+/// One call at once or not at all, or after a wait that may be so long.
 ///
 /// # Safety
 /// The call is the interpreter's, of `RateState.acquire`.
@@ -115,15 +149,36 @@ unsafe fn breaker_record(call: Call) -> *mut ffi::PyObject {
 unsafe fn rate_acquire(call: Call) -> *mut ffi::PyObject {
     // SAFETY: the caller's.
     unsafe {
-        if let Some(rate) = call.plain::<RateState>(0)
+        let alone = call.plain::<RateState>(0).map(|rate| (rate, Some((1, 0))));
+        let asked = || {
+            let rate = call.plain::<RateState>(2)?;
+            Some((rate, numbers(call)))
+        };
+        if let Some((rate, Some((n, max_wait)))) = alone.or_else(asked)
             && let Some(here) = rate.get().common.quickly()
         {
             let rules = &rate.get().rules;
-            let grant: Grant = here.state().acquire(rules, 1, 0, clock::monotonic());
+            let grant: Grant =
+                here.state()
+                    .acquire(rules, n, max_wait.min(LONGEST_WAIT), clock::monotonic());
             return ffi::PyLong_FromLongLong(super::rate::to_number(grant));
         }
         call.pass_on(&RATE_ACQUIRE)
     }
+}
+
+/// How many, and the longest wait, if both are what `RateState.acquire` takes.
+///
+/// # Safety
+/// A call of two arguments.
+#[inline(always)]
+unsafe fn numbers(call: Call) -> Option<(u64, u64)> {
+    // SAFETY: the caller's.
+    let (n, max_wait) = unsafe { (whole(*call.arguments)?, whole(*call.arguments.add(1))?) };
+    let n = u64::try_from(n)
+        .ok()
+        .filter(|n| (1..=u64::from(u32::MAX)).contains(n))?;
+    Some((n, u64::try_from(max_wait).ok()?))
 }
 
 /// # Safety
@@ -182,6 +237,7 @@ unsafe fn whole(object: *mut ffi::PyObject) -> Option<i64> {
 }
 
 method!(acquire_breaker, call => breaker_acquire(call));
+method!(retry_after_breaker, call => breaker_retry_after(call));
 method!(record_breaker, call => breaker_record(call));
 method!(acquire_rate, call => rate_acquire(call));
 method!(acquire_concurrency, call => concurrency_acquire(call));
@@ -199,6 +255,11 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         [
             shortcut("acquire", acquire_breaker as Method, &BREAKER_ACQUIRE),
             shortcut("record", record_breaker as Method, &BREAKER_RECORD),
+            shortcut(
+                "retry_after",
+                retry_after_breaker as Method,
+                &BREAKER_RETRY_AFTER,
+            ),
         ],
     )?;
     let rate = [shortcut("acquire", acquire_rate as Method, &RATE_ACQUIRE)];
