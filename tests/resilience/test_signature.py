@@ -56,7 +56,7 @@ def test_a_function_is_given_what_its_caller_gave(policy, fn, call):
 def test_an_async_function_is_too(fn, call):
     scope = {}
     heading = str(inspect.signature(fn))
-    exec(f"async def later{heading}: return sorted(locals().items())", scope)  # noqa: S102
+    exec(f"async def later{heading}: return sorted(locals().items())", scope)
     later = scope["later"]
     policy = Policy("async", Retry(attempts=2, delay=0.0), CircuitBreaker(), Timeout(60.0))
 
