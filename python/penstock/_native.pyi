@@ -78,6 +78,7 @@ __all__ = [
     "know_shared_array",
     "measure_function",
     "plain_memory",
+    "running_loop_reader",
     "select",
     "select_blocking",
     "tracing_statistics",
@@ -291,6 +292,9 @@ class Slab(Buffer):
     @property
     def nbytes(self) -> int: ...
 
+def running_loop_reader(
+    get: Callable[[], Any], set: Callable[[Any], None], /
+) -> Callable[[], Any]: ...
 def die_with(pidfd: int, /) -> None: ...
 def plain_memory(length: int, /) -> int: ...
 def encode_short(value: object, /) -> tuple[int, bytes] | None: ...

@@ -34,6 +34,7 @@ from types import CodeType, CoroutineType
 from typing import Any, Literal, TypeAlias, cast
 
 from penstock import _clock as clock
+from penstock._native import running_loop_reader
 from penstock.errors import Misuse
 
 from . import lazy
@@ -90,7 +91,11 @@ _GLOBALS: dict[str, Any] = {
     "clock": clock,
     "monotonic": time.monotonic,
     "monotonic_ns": time.monotonic_ns,
-    "running_loop": asyncio._get_running_loop,  # noqa: SLF001 - None in place of an exception
+    # None in place of an exception, and without a system call before Python 3.14.
+    "running_loop": running_loop_reader(
+        asyncio._get_running_loop,  # noqa: SLF001
+        asyncio._set_running_loop,  # noqa: SLF001
+    ),
     "current_task": _current_task(),
     "again": lazy.again,
     "FIRED": lazy.FIRED,

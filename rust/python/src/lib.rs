@@ -13,6 +13,7 @@ mod loop_watch;
 mod metrics;
 mod queue;
 mod resilience;
+mod running_loop;
 mod shared;
 mod shortcut;
 mod tracing;
@@ -41,6 +42,8 @@ mod _native {
     use crate::resilience::{
         AdaptiveState, BreakerState, BudgetState, ConcurrencyState, RateState,
     };
+    #[pymodule_export]
+    use crate::running_loop::running_loop_reader;
     #[pymodule_export]
     use crate::shared::{
         Arena, Lease, Parcel, Port, SharedItems, SharedQueue, Slab, decode_short, die_with,
