@@ -89,9 +89,9 @@ def test_a_forked_child_has_no_loop_until_it_runs_one(running_loop):
         if pid == 0:
             is_right = running_loop() is official() is None
             os._exit(0 if is_right and asyncio.run(later()) else 1)
-        return os.waitpid(pid, 0)[1]
+        return pid
 
-    assert asyncio.run(forked()) == 0
+    assert os.waitpid(asyncio.run(forked()), 0)[1] == 0
 
 
 def test_what_is_laid_out_otherwise_is_left_to_asyncio():

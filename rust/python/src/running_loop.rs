@@ -10,7 +10,11 @@
 use std::sync::OnceLock;
 
 use penstock_core::fork::Owner;
-use pyo3::{ffi, intern, prelude::*, types::{PyList, PyString}};
+use pyo3::{
+    ffi, intern,
+    prelude::*,
+    types::{PyList, PyString},
+};
 
 /// What asyncio puts into the thread's dict, as it was found.
 struct Found {
