@@ -130,6 +130,10 @@ bench-free-threaded: $(FREE)/stamps/wheel $(STAMPS)/wheel ## measure the rows th
 	@$(FREE_PY) -m benches run $(ROW) $(ROOM) $(ARGS)
 	@$(PY) -m benches render
 
+.PHONY: conformance
+conformance: $(STAMPS)/wheel $(STAMPS)/requirements-conformance ## ask penstock and its peers what they do when cancelled and half-open
+	@$(PY) -m benches.conformance $(ARGS)
+
 .PHONY: chaos
 chaos: ready ## break a room on purpose (ROOM=queues MINUTES=1 SEED=…), add to its count
 	@$(PY) -m tests.chaos $(if $(ROOM),--room $(ROOM)) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
