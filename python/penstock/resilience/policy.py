@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from functools import cached_property, wraps
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
@@ -19,7 +19,7 @@ from .deadline import Deadline
 from .events import Reporter
 from .order import check_order
 from .retry import Retry
-from .strategy import Place, Strategy
+from .strategy import Part, Place, Strategy
 from .timeout import Timeout
 
 if TYPE_CHECKING:
@@ -189,6 +189,119 @@ class Policy:
         """The same strategies with states of their own, for one key."""
         return Policy(self.name, *self.strategies, _key=key)
 
+    # -- below HTTP clients --------------------------------------------------------------------
+
+    def transport(
+        self,
+        inner: T,
+        /,
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+        statuses: Collection[int] | None = None,
+        max_body: int = 1 << 20,
+    ) -> T:
+        """A transport of httpx2 or httpx, with the policy around each request that goes through it.
+
+        `httpx2.AsyncClient(transport=policy.transport(httpx2.AsyncHTTPTransport()))`, and the same
+        with `Client` and `HTTPTransport`. Each origin has a state of its own, which all transports
+        and clients of this policy share. Only what may be sent twice is tried again or hedged:
+        idempotent methods, requests with an Idempotency-Key, and what never reached the other side;
+        a body that comes from an iterator goes out once.
+
+        A status that is a failure counts as one and is tried again; after the last attempt its
+        response is returned, as without a policy. Retry-After is heeded. Bodies known to be at most
+        `max_body` bytes long, and those of failures, are read within the attempt; of others the
+        attempt has the head, and places are held until they are closed. What the policy itself
+        raises is also the client's: `CircuitOpen` a ConnectError, `BulkheadFull` and its like a
+        PoolTimeout, timeouts a TimeoutException.
+
+        Args:
+            inner: what sends; it is closed with the client.
+            key: of a request, what states are kept apart by; by default the origin.
+            statuses: those that are failures; by default 408, 425, 429, 500, 502 to 504, and
+                520 to 530.
+            max_body: bytes; of a longer body of a failure the rest is not read.
+
+        Raises Misuse for what is no transport, and for a policy with a Cache.
+
+        """
+        from .transports.awaited import awaited_transport
+        from .transports.blocking import blocking_transport
+        from .transports.clients import check_transport
+        from .transports.course import Course
+        from .transports.statuses import FAILED_STATUSES
+
+        library, is_async = check_transport(self.name, inner)
+        made = awaited_transport(library) if is_async else blocking_transport(library)
+        failures = FAILED_STATUSES if statuses is None else statuses
+        return cast(T, made(inner, Course(self, library, key, failures, max_body)))
+
+    def aiohttp_middleware(
+        self,
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+        statuses: Collection[int] | None = None,
+        max_body: int = 1 << 20,
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        """As `transport`, for aiohttp: `ClientSession(middlewares=[policy.aiohttp_middleware()])`.
+
+        aiohttp 3.12 or newer. `CircuitOpen` and its like are ClientConnectionError as well, and
+        timeouts ServerTimeoutError. A place is given back when the head of a long body has come.
+        """
+        from .transports.aiohttp import aiohttp_middleware
+        from .transports.statuses import FAILED_STATUSES
+
+        failures = FAILED_STATUSES if statuses is None else statuses
+        return aiohttp_middleware(self, key, failures, max_body)
+
+    @cached_property
+    def by_origin(self) -> KeyedPolicy:
+        """A state for each origin, for all HTTP transports and clients of this policy."""
+        from .transports.origins import origin_of
+
+        return self.keyed(origin_of)
+
+    @cached_property
+    def once(self) -> Policy:
+        """The same states for what may happen only once: no hedges, and retries of what failed
+        before it was sent.
+        """
+        from .transports.repeats import once
+
+        return once(self)
+
+    def changed(self, change: Callable[[Part], Part | None]) -> Policy:
+        """The same states with other settings; None leaves a strategy out. For this package."""
+        made = Policy.__new__(Policy)
+        made.name, made.key = self.name, self.key
+        pairs = zip(self.strategies, self._parts, strict=True)
+        changed = [(strategy, change(part)) for strategy, part in pairs]
+        made.strategies = tuple(strategy for strategy, part in changed if part is not None)
+        made._parts = [  # noqa: SLF001 - one of its own kind
+            part for _, part in changed if part is not None
+        ]
+        return made
+
+    @cached_property
+    def run_held(self) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """As `run`, with a list first, of what gives places back at the end of a response."""
+        if all(each.is_for_streams for each in self.strategies):
+            return self._fused_async(None, is_stream=True)
+        run: Any = self.run
+
+        async def run_held(_held: object, fn: Any, *args: Any) -> Any:
+            return await run(fn, *args)
+
+        return run_held
+
+    @cached_property
+    def call_held(self) -> Callable[..., Any]:
+        """The same for threads."""
+        if all(each.is_for_streams for each in self.strategies):
+            return self._fuse("blocking", None, is_stream=True)
+        call: Any = self.call
+        return lambda _held, fn, *args: call(fn, *args)
+
     @property
     def circuit(self) -> Circuit:
         """The state of the `CircuitBreaker`, to look at and to force. Raises Misuse without one."""
@@ -281,7 +394,8 @@ class KeyedPolicy:
         if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
             raise Misuse(f"policy {policy.name!r}: max_keys={max_keys!r} is out of range")
         self.policy = policy
-        self._key = key
+        self.key = key
+        """Gives the key of the arguments of a call."""
         self._max_keys = max_keys
         self._known: OrderedDict[str, Policy] = OrderedDict()
         self._lock = Lock()
@@ -303,11 +417,11 @@ class KeyedPolicy:
 
     def run(self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts) -> Coroutine[Any, Any, T]:
         """`await keyed.run(fn, *args)`: as `Policy.run`, with the key of these arguments."""
-        return self.for_key(self._key(*args)).run(fn, *args)
+        return self.for_key(self.key(*args)).run(fn, *args)
 
     def call(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
         """As `Policy.call`, with the key of these arguments."""
-        return self.for_key(self._key(*args)).call(fn, *args)
+        return self.for_key(self.key(*args)).call(fn, *args)
 
     def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
         """Decorates as `Policy` does; each call is under the policy of its key."""
@@ -317,7 +431,7 @@ class KeyedPolicy:
 
             @wraps(fn)
             def keyed_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return self.for_key(self._key(*args, **kwargs))(fn)(*args, **kwargs)
+                return self.for_key(self.key(*args, **kwargs))(fn)(*args, **kwargs)
 
             return keyed_stream
 
@@ -325,14 +439,14 @@ class KeyedPolicy:
 
             @wraps(fn)
             async def keyed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                run: Any = self.for_key(self._key(*args, **kwargs)).run
+                run: Any = self.for_key(self.key(*args, **kwargs)).run
                 return await run(fn, *args, **kwargs)
 
             return cast(Callable[P, T], keyed_async)
 
         @wraps(fn)
         def keyed_plain(*args: P.args, **kwargs: P.kwargs) -> T:
-            call: Any = self.for_key(self._key(*args, **kwargs)).call
+            call: Any = self.for_key(self.key(*args, **kwargs)).call
             return cast(T, call(fn, *args, **kwargs))
 
         return keyed_plain
