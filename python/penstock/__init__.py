@@ -39,6 +39,7 @@ from ._native import __version__  # noqa: E402 - not before it is certain where 
 
 if TYPE_CHECKING:
     from . import metrics, saga, tracing
+    from .client import ServiceClient
     from .errors import PenstockError
     from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
@@ -93,6 +94,7 @@ __all__ = (
     "Saga",
     "SagaStore",
     "Service",
+    "ServiceClient",
     "SharedArray",
     "SharedQueue",
     "Stream",
@@ -137,6 +139,7 @@ _ROOMS = {
     "Saga": "saga",
     "SagaStore": "saga",
     "Service": "service",
+    "ServiceClient": "client",
     "SharedArray": "shared",
     "SharedQueue": "shared",
     "Stream": "streams",
