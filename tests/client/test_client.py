@@ -306,6 +306,7 @@ async def test_losers_of_a_hedge_leave_no_connection_behind(server):
         await server.until(lambda server: server.open == len(pool.connections))
         assert not pool._requests
         assert (await users.post("/p?delay,0.1,200"))["turn"] == 0
+        assert sum("/p?" in each["target"] for each in server.requests) == 1
     await server.until(lambda server: not server.open)
 
 

@@ -238,6 +238,7 @@ async def test_losers_of_a_hedge_leave_no_connection_behind(server):
         await server.until(lambda server: server.open == len(pool(session).connections))
         assert not pool(session)._requests
         assert (await session.post(f"{server.url}/post?delay,0.1,200")).json()["turn"] == 0
+        assert sum("/post?" in each["target"] for each in server.requests) == 1
     await server.until(lambda server: not server.open)
 
 

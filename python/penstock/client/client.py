@@ -32,6 +32,7 @@ from .context import sent
 from .errors import StatusError, status_error
 from .options import CallOptions, SendOptions
 from .sync import SyncServiceClient
+from .unix import UnixTransport
 
 __all__ = ("ServiceClient",)
 
@@ -141,8 +142,10 @@ class ServiceClient:
         if self._given is not None:
             self._http = self._given
         else:
-            transport = httpx2.AsyncHTTPTransport(
-                verify=self._verify, limits=self._limits, uds=self._uds
+            transport = (
+                httpx2.AsyncHTTPTransport(verify=self._verify, limits=self._limits)
+                if self._uds is None
+                else UnixTransport(self._uds, self._verify, self._limits)
             )
             self._http = httpx2.AsyncClient(
                 transport=transport,

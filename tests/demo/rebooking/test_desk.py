@@ -12,13 +12,20 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.demo.rebooking.rules import is_busy, is_declined
+from penstock.demo.rebooking.rules import is_busy, is_cut_off, is_declined, is_slow
 
 SEED = 2013
 CASES = [f"case {n}" for n in range(2000)]
-PLAIN = [c for c in CASES if not is_busy(SEED, c) and not is_declined(SEED, c)]
-BUSY = [c for c in CASES if is_busy(SEED, c) and not is_declined(SEED, c)]
-DECLINED = [c for c in CASES if not is_busy(SEED, c) and is_declined(SEED, c)]
+MISHAPS = (is_busy, is_declined, is_cut_off, is_slow)
+
+
+def struck(*by):
+    """The cases with these mishaps, and no others."""
+    return [c for c in CASES if all(each(SEED, c) == (each in by) for each in MISHAPS)]
+
+
+PLAIN = struck()
+BUSY, DECLINED, CUT_OFF, SLOW = (struck(each) for each in MISHAPS)
 
 # The disk waits for a byte: s says that it was asked, e that it has done it.
 GATED = """
@@ -36,32 +43,65 @@ sys.exit(main())
 
 
 class Client:
-    """Lines out, lines in."""
+    """Requests out, answers in: a connection for each that is under way."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(str(path))
-        self.file = self.socket.makefile("rb")
+        self.path = str(path)
+        self.under_way = {}
+
+    def connect(self):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(30)
+        connection.connect(self.path)
+        return connection
 
     def send(self, number, case, kind="refund", cents=100, key=None):
-        request = {"id": number, "kind": kind, "key": key or case, "case": case, "cents": cents}
-        self.socket.sendall(json.dumps(request).encode() + b"\n")
+        body = json.dumps({"case": case, "cents": cents}).encode()
+        head = f"POST /{kind}s HTTP/1.1\r\nHost: desk\r\nIdempotency-Key: {key or case}\r\n"
+        connection = self.connect()
+        self.under_way[connection] = number
+        connection.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return connection
 
-    def answer(self):
-        return json.loads(self.file.readline())
+    def answer(self, connection=None):
+        if connection is None:
+            connection, *_ = select.select([*self.under_way], [], [], 30)[0]
+        number = self.under_way.pop(connection)
+        with connection, connection.makefile("rb") as file:
+            status, body = read(file)
+        if status is None:
+            return {"id": number, "answer": None}
+        assert STATUSES[status] == body["answer"]
+        return {"id": number, **body}
 
     def ask(self, *arguments, **keywords):
-        self.send(1, *arguments, **keywords)
-        return self.answer()["answer"]
+        return self.answer(self.send(1, *arguments, **keywords))["answer"]
 
     @property
     def has_answer(self):
-        return bool(select.select([self.socket], [], [], 0)[0])
+        return bool(select.select([*self.under_way], [], [], 0)[0])
 
     def close(self):
-        self.file.close()
-        self.socket.close()
+        for connection in self.under_way:
+            connection.close()
+
+
+STATUSES = dict.fromkeys((400, 404, 422, 507), "failed") | {503: "busy", 409: "declined"}
+
+
+def read(file):
+    """Status and body of a response; two times None at the end of the connection."""
+    try:
+        first = file.readline()
+    except ConnectionResetError:
+        return None, None
+    if not first:
+        return None, None
+    fields = dict(line.decode().split(": ") for line in iter(file.readline, b"\r\n"))
+    body = json.loads(file.read(int(fields["Content-Length"])))
+    status = int(first.split()[1])
+    STATUSES[200] = body["answer"] if body["answer"] in {"paid", "nothing"} else "none of these"
+    return status, body
 
 
 @pytest.fixture
@@ -150,6 +190,26 @@ def test_it_is_busy_once_for_each_key(place, start, connect):
     assert summary(place) == [("refund", case, 100, False), ("refund", case, 100, True)]
 
 
+def test_it_cuts_the_first_answer_off_when_it_has_paid(place, start, connect):
+    start()
+    client = connect()
+    case = CUT_OFF[0]
+    assert client.ask(case) is None
+    assert client.ask(case) == "paid"
+    assert summary(place) == [("refund", case, 100, False), ("refund", case, 100, True)]
+    assert client.ask(case, kind="reversal", key="undo") is None
+    assert client.ask(case, kind="reversal", key="undo") == "paid"
+
+
+def test_it_takes_its_time(place, start, connect):
+    start()
+    client = connect()
+    client.send(1, SLOW[0])
+    client.send(2, PLAIN[0])
+    # Nobody waits for the slow one.
+    assert [client.answer()["id"] for _ in range(2)] == [2, 1]
+
+
 def test_a_repeat_is_answered_and_noted_and_pays_nothing(place, start, connect):
     start()
     first, second = connect(), connect()
@@ -159,7 +219,7 @@ def test_a_repeat_is_answered_and_noted_and_pays_nothing(place, start, connect):
     assert summary(place) == [("refund", case, 100, False), ("refund", case, 100, True)]
     assert first.ask(case, cents=99) == "failed"
     assert first.ask(case, kind="reversal") == "failed"
-    assert first.ask(PLAIN[1], key=case) == "failed"
+    assert first.ask(PLAIN[1], key=case) == "failed"  # 422, and no other status
     assert len(ledger(place)) == 2
 
 
@@ -254,16 +314,46 @@ def test_what_is_no_request_is_answered_or_ends_the_connection(place, start, con
     assert client.ask(PLAIN[0], cents=0) == "failed"
     assert client.ask(PLAIN[0], kind="gift") == "failed"
     assert client.ask(PLAIN[0]) == "paid"
-    for junk in (b"\n", b"{}\n", b"[1]\n", b"7\n", b"\xff\n", b"x" * 200_000 + b"\n"):
-        other = connect()
-        try:
-            other.socket.sendall(junk)
-            assert other.file.readline() == b""
-        except ConnectionError:
-            pass
+    ok = b"POST /refunds HTTP/1.1\r\n"
+    for junk in (
+        b"\r\n\r\n",
+        b"{}\r\n\r\n",
+        b"POST /refunds HTTP/1.0\r\n\r\n",
+        ok + b"no header\r\n\r\n",
+        ok + b"Content-Length: -1\r\n\r\n",
+        ok + b"Content-Length: 70000\r\n\r\n",
+        ok + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"x" * 200_000,
+    ):
+        with client.connect() as other, other.makefile("rb") as file:
+            try:
+                other.sendall(junk)
+                other.shutdown(socket.SHUT_WR)
+                assert file.readline() == b""
+            except (ConnectionError, OSError):
+                pass
     assert client.ask(PLAIN[1]) == "paid"
     assert len(ledger(place)) == 2
     assert end(process) == (0, "")
+
+
+def test_a_connection_serves_one_request_after_the_other(place, start, connect):
+    process = start()
+    with connect().connect() as connection, connection.makefile("rb") as file:
+        for method, path, body, expected in (
+            ("POST", "/refunds", b'{"case": "%s", "cents": 5}' % PLAIN[0].encode(), 200),
+            ("GET", "/refunds", b"", 404),
+            ("POST", "/refunds", b"[]", 400),
+            ("POST", "/refunds", b'{"case": "c", "cents": 5, "repeat": 1, "other": 2}', 400),
+            ("POST", "/reversals", b'{"case": "%s", "cents": 5}' % PLAIN[1].encode(), 200),
+        ):
+            lines = [f"{method} {path} HTTP/1.1", f"Idempotency-Key: {path}"]
+            lines += [f"Content-Length: {len(body)}", "", ""]
+            connection.sendall("\r\n".join(lines).encode() + body)
+            assert read(file)[0] == expected
+        # One that waits for a request does not keep the desk.
+        assert end(process) == (0, "")
+        assert file.read() == b""
 
 
 @pytest.fixture
@@ -330,7 +420,6 @@ def test_it_ends_with_the_answers_it_owes(place, gated, connect):
     gated.terminate()
     gated.gate(2)
     assert sorted(client.answer()["id"] for _ in range(2)) == [1, 2]
-    assert client.file.read() == b""
     assert gated.wait() == 0
     assert len(ledger(place)) == 2
     assert not (place / "s").exists()

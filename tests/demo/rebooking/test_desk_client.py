@@ -9,9 +9,10 @@ from collections import Counter
 import anyio
 import pytest
 
-from penstock.demo.rebooking.desk_client import DeskBusy, DeskClient, DeskError, RefundDeclined
+from penstock.demo.rebooking.desk_client import DeskClient, DeskError, RefundDeclined
 from penstock.demo.rebooking.desk_process import Desk
-from penstock.demo.rebooking.rules import is_busy, is_declined
+from penstock.demo.rebooking.rules import is_declined
+from penstock.testing import capture
 
 SEED = 2013
 CASES = [f"case {n}" for n in range(500)]
@@ -28,22 +29,16 @@ def effects(path):
 
 
 async def ask(client, case, cents=100):
-    """What comes of one refund, asked for as often as it takes."""
-    said = []
-    while True:
-        try:
-            await client.refund(f"key of {case}", case, cents)
-        except RefundDeclined:
-            return [*said, "declined"]
-        except DeskBusy:
-            said.append("busy")
-        else:
-            return [*said, "paid"]
+    """What comes of one refund; the client asks as often as it takes."""
+    try:
+        await client.refund(f"key of {case}", case, cents)
+    except RefundDeclined:
+        return ["declined"]
+    return ["paid"]
 
 
 def expected(case):
-    said = ["busy"] if is_busy(SEED, case) else []
-    return [*said, "declined" if is_declined(SEED, case) else "paid"]
+    return ["declined" if is_declined(SEED, case) else "paid"]
 
 
 async def test_many_at_a_time(path):
@@ -96,7 +91,6 @@ async def test_a_cancelled_call_mixes_no_answers_up(path):
             async with anyio.create_task_group() as tasks:
                 for case in (*lot.sample(paid, len(declined)), *declined):
                     tasks.start_soon(one, case)
-        assert not client._waiting
         assert await ask(client, declined[0]) == ["declined"]
         assert await ask(client, paid[0]) == ["paid"]
 
@@ -133,11 +127,10 @@ async def test_a_desk_that_is_killed_over_and_over_pays_each_once(path):
 
 
 async def test_without_a_desk_patience_ends(path, tmp_path):
-    async with DeskClient(tmp_path / "nowhere", patience=0) as client:
+    async with DeskClient(tmp_path / "nowhere", patience=0.05) as client:
         for _ in range(2):
             with pytest.raises(DeskError, match="does not answer"):
                 await client.refund("key", CASES[0], 1)
-        assert not client._waiting
 
 
 async def test_a_desk_that_hangs_up_without_a_word_is_left_alone(tmp_path_factory):
@@ -169,7 +162,8 @@ async def test_leaving_ends_those_who_still_wait(tmp_path):
         said.append("ended")
 
     async with anyio.create_task_group() as tasks, DeskClient(tmp_path / "nowhere") as client:
-        tasks.start_soon(wait)
-        while not client._waiting:
-            await anyio.lowlevel.checkpoint()
+        with capture("refund-desk") as events:
+            tasks.start_soon(wait)
+            while not events:  # it has tried, and pauses
+                await anyio.lowlevel.checkpoint()
     assert said == ["ended"]

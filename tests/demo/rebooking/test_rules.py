@@ -38,6 +38,8 @@ def test_a_fare_is_its_base_its_miles_and_its_lot():
     ("happens", "what", "per_mille"),
     [
         (rules.is_busy, "busy", 20),
+        (rules.is_cut_off, "cut off", 12),
+        (rules.is_slow, "slow", 8),
         (rules.is_declined, "decline", 15),
         (rules.is_gate_closed, "gate", 10),
     ],
@@ -49,8 +51,11 @@ def test_mishaps_are_as_rare_as_they_are_said_to_be(happens, what, per_mille):
 
 
 def test_mishaps_are_independent_of_each_other():
-    happens = (rules.is_busy, rules.is_declined, rules.is_gate_closed)
-    assert len({tuple(case for case in CASES if each(2013, case)) for each in happens}) == 3
+    happens = (
+        *(rules.is_busy, rules.is_cut_off, rules.is_slow),
+        *(rules.is_declined, rules.is_gate_closed),
+    )
+    assert len({tuple(case for case in CASES if each(2013, case)) for each in happens}) == 5
 
 
 def test_some_notices_fail_once_and_few_until_repaired():

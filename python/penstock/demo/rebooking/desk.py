@@ -2,16 +2,22 @@
 
     python -m penstock.demo.rebooking.desk --socket PATH --ledger PATH --seed N
 
-One JSON line for each request, one for each answer, over a unix socket, in any number at a time:
+HTTP over a unix socket, POST with JSON; any number of connections, one request at a time on each:
 
-    {"id": 7, "kind": "refund" | "reversal", "key": …, "case": …, "cents": n}
-    {"id": 7, "answer": "paid" | "nothing" | "busy" | "declined" | "failed", "why": …}
+    POST /refunds or /reversals   Idempotency-Key: …   {"case": …, "cents": n}
 
-`key` makes a request idempotent: one that the ledger has is answered as before and noted as a
+    200 {"answer": "paid" | "nothing"}             503 {"answer": "busy"}
+    409 {"answer": "declined"}                     507 {"answer": "failed", "why": …}
+    400, 404 and 422 {"answer": "failed", "why": …} for what is no such request
+
+The key makes a request idempotent: one that the ledger has is answered as before and noted as a
 repeat. A reversal of a case that was not refunded is answered with "nothing". What comes in while
 the disk is waited for shares the next wait; "paid" goes out only when the ledger is on the disk.
-Being busy and declining leave no trace. When the disk is full the answer is "failed", nothing was
-paid, and the desk stays open.
+Being busy and declining leave no trace. When the disk is full the answer is 507, nothing was paid,
+and the desk stays open.
+
+It fails on purpose, as the seed says: it is busy (503), takes its time, and now and then resets
+the connection in place of the answer, when it has paid.
 
 Standard library only. It ends on SIGTERM, with the answers it owes, and when the process that
 started it has gone; its socket goes with it.
@@ -25,18 +31,29 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .desk_http import Asked, NoRequest, answered, read
 from .ledger import Entry, Ledger, LedgerError
-from .rules import is_busy, is_declined
+from .rules import is_busy, is_cut_off, is_declined, is_slow
 
 __all__ = ("Decisions", "main")
 
-# Requests that wait for the disk; whoever sends more is not read from until there is room.
-_PENDING = 4096
+# Seconds that a slow one takes longer.
+_SLOW = 0.05
+
+_KINDS = {"/refunds": "refund", "/reversals": "reversal"}
+_STATUSES = {
+    "paid": HTTPStatus.OK,
+    "nothing": HTTPStatus.OK,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "declined": HTTPStatus.CONFLICT,
+    "failed": HTTPStatus.INSUFFICIENT_STORAGE,
+    "reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 
 # How long those who are slow to take their answers are waited for at the end.
 _GOODBYE = 1.0
@@ -46,7 +63,7 @@ _Answer = dict[str, Any]
 
 class _Request(NamedTuple):
     entry: Entry
-    answer: Callable[[_Answer], None]
+    answer: asyncio.Future[_Answer]
 
 
 class Decisions:
@@ -98,19 +115,22 @@ class Decisions:
 def _again(entry: Entry, before: Entry) -> _Answer:
     if entry[:4] == before[:4]:
         return {"answer": "paid"}
-    return {"answer": "failed", "why": f"{entry.key} was used for another request"}
+    return {"answer": "reused", "why": f"{entry.key} was used for another request"}
 
 
 class _Desk:
     """The loop around the decisions: reads requests, gathers lots, sends answers."""
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: Decisions, seed: int) -> None:
         self._decisions = decisions
+        self._seed = seed
         self._pending: list[_Request] = []
-        self._room = asyncio.Semaphore(_PENDING)
         self._has_work = asyncio.Event()
         self._is_closing = False
         self._connections: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+        self._owed: set[asyncio.Task[None] | None] = set()
+        """Connections whose request has been read and not been answered."""
+        self._cut_off: set[str] = set()
 
     def close(self) -> None:
         """Let `work` end when everything that came in so far is answered."""
@@ -130,55 +150,77 @@ class _Desk:
                 self._decisions.settle, [request.entry for request in lot]
             )
             for request, answer in zip(lot, answers, strict=True):
-                request.answer(answer)
-                self._room.release()
+                if not request.answer.done():
+                    request.answer.set_result(answer)
         await self._hang_up()
 
     async def _hang_up(self) -> None:
-        for writer in self._connections.values():
-            writer.close()
+        for task, writer in self._connections.items():
+            if task not in self._owed:
+                writer.close()
         if self._connections:
             await asyncio.wait([*filter(None, self._connections)], timeout=_GOODBYE)
         for writer in self._connections.values():
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read one connection to its end; a line that is no request ends it."""
-        self._connections[asyncio.current_task()] = writer
+        """Answer the requests of one connection; what is no request ends it."""
+        task = asyncio.current_task()
+        self._connections[task] = writer
         try:
-            while not self._is_closing and (line := await reader.readline()).endswith(b"\n"):
-                fields = json.loads(line)
-                answer = _answerer(writer, fields.pop("id"))
-                try:
-                    entry = Entry.parse(json.dumps({**fields, "repeat": False}).encode())
-                except ValueError as error:
-                    answer({"answer": "failed", "why": str(error)})
-                    continue
-                await self._room.acquire()
-                self._pending.append(_Request(entry, answer))
-                self._has_work.set()
-                # A client that does not take its answers is not read from either.
+            while not self._is_closing and (asked := await read(reader)) is not None:
+                self._owed.add(task)
+                response = await self._answer(asked)
+                if response is None:
+                    writer.transport.abort()
+                    return
+                writer.write(response)
                 await writer.drain()
-        except (ValueError, TypeError, AttributeError, LookupError, OSError):
+                self._owed.discard(task)
+        except (NoRequest, OSError):
             pass
         finally:
+            self._owed.discard(task)
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-            del self._connections[asyncio.current_task()]
+            del self._connections[task]
 
-
-def _answerer(writer: asyncio.StreamWriter, number: object) -> Callable[[_Answer], None]:
-    def send(answer: _Answer) -> None:
-        if not writer.is_closing():
-            writer.write(json.dumps({"id": number, **answer}).encode() + b"\n")
-
-    return send
+    async def _answer(self, asked: Asked) -> bytes | None:
+        """The response; None to end the connection in place of one."""
+        kind = _KINDS.get(asked.path)
+        if kind is None or asked.method != "POST":
+            why = f"there is no {asked.method} {asked.path}"
+            return answered(HTTPStatus.NOT_FOUND, {"answer": "failed", "why": why})
+        try:
+            fields = json.loads(asked.body)
+            fields |= {"key": asked.key, "kind": kind, "repeat": False}
+            entry = Entry.parse(json.dumps(fields).encode())
+        except (ValueError, TypeError) as error:
+            why = str(error)
+            return answered(HTTPStatus.BAD_REQUEST, {"answer": "failed", "why": why})
+        if is_slow(self._seed, entry.case):
+            await asyncio.sleep(_SLOW)
+        request = _Request(entry, asyncio.get_running_loop().create_future())
+        self._pending.append(request)
+        self._has_work.set()
+        answer = await request.answer
+        if (
+            answer["answer"] == "paid"
+            and is_cut_off(self._seed, entry.case)
+            and entry.key not in self._cut_off
+        ):
+            self._cut_off.add(entry.key)
+            return None
+        status = _STATUSES[answer["answer"]]
+        if status is HTTPStatus.UNPROCESSABLE_ENTITY:
+            answer = {**answer, "answer": "failed"}
+        return answered(status, answer)
 
 
 async def _run(socket: Path, ledger: Ledger, seed: int, parent: int) -> None:
     loop = asyncio.get_running_loop()
-    desk = _Desk(Decisions(ledger, seed))
+    desk = _Desk(Decisions(ledger, seed), seed)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, desk.close)
     lifeline = os.pidfd_open(parent) if parent else -1
@@ -186,7 +228,7 @@ async def _run(socket: Path, ledger: Ledger, seed: int, parent: int) -> None:
         loop.add_reader(lifeline, desk.close)
         if os.getppid() != parent:
             return
-    server = await asyncio.start_unix_server(desk.serve, socket)
+    server = await asyncio.start_unix_server(desk.serve, socket, backlog=1024)
     try:
         print(json.dumps({"cut": ledger.cut}), flush=True)
         await desk.work()

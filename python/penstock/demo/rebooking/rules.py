@@ -17,8 +17,10 @@ __all__ = (
     "fare",
     "flight_key",
     "is_busy",
+    "is_cut_off",
     "is_declined",
     "is_gate_closed",
+    "is_slow",
     "notice_fails",
     "sold",
 )
@@ -41,6 +43,8 @@ _FARE_SPREAD = 9000
 
 # Of a thousand cases.
 _BUSY = 20
+_CUT_OFF = 12
+_SLOW = 8
 _DECLINED = 15
 _GATE_CLOSED = 10
 _NOTICE_FAILS_ONCE = 50
@@ -76,6 +80,16 @@ def is_declined(seed: int, case: str) -> bool:
 def is_busy(seed: int, case: str) -> bool:
     """Whether the refund desk is busy when it is asked about `case` for the first time."""
     return draw(seed, "busy", case) % 1000 < _BUSY
+
+
+def is_cut_off(seed: int, case: str) -> bool:
+    """Whether the first answer about `case` that says "paid" is lost with its connection."""
+    return draw(seed, "cut off", case) % 1000 < _CUT_OFF
+
+
+def is_slow(seed: int, case: str) -> bool:
+    """Whether the refund desk takes its time over `case`."""
+    return draw(seed, "slow", case) % 1000 < _SLOW
 
 
 def is_gate_closed(seed: int, case: str) -> bool:
