@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ("AdaptiveLimit",)
 
 
+_ALONE = 'it learns from what its own machine sees: scope="machine" on each'
+
+
 @dataclass(frozen=True, slots=True)
 class AdaptiveLimit(Strategy):
     """A limit on calls at once that follows how long they take (a gradient, as in Envoy).
@@ -62,7 +65,7 @@ class AdaptiveLimit(Strategy):
         check_number("AdaptiveLimit", "window", self.window, above=True)
         check_number("AdaptiveLimit", "tolerance", self.tolerance, 1.0)
         check_which("AdaptiveLimit", "on", self.on)
-        check_scope("AdaptiveLimit", self.scope)
+        check_scope("AdaptiveLimit", self.scope, alone=_ALONE)
 
     def part(self, place: Place) -> Part:
         """See `Strategy`."""

@@ -30,6 +30,12 @@ POLL_FIRST = 0.001
 POLL_LONGEST = 0.02
 
 
+_ALONE = (
+    "each call would wait for the network to get its place: divide max_concurrent by the machines, "
+    'with scope="machine" on each, or use an AdaptiveLimit'
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Bulkhead(Strategy):
     """At most so many calls at once; those beyond wait in order, or are refused.
@@ -58,7 +64,7 @@ class Bulkhead(Strategy):
         check_count("Bulkhead", "max_waiting", self.max_waiting, 0)
         if self.max_wait is not None:
             check_number("Bulkhead", "max_wait", self.max_wait)
-        check_scope("Bulkhead", self.scope)
+        check_scope("Bulkhead", self.scope, alone=_ALONE)
 
     def part(self, place: Place) -> Part:
         """See `Strategy`."""

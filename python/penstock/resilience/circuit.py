@@ -47,8 +47,8 @@ class Circuit:
         self._part.state.reset(clock.now_ns())
 
     def snapshot(self) -> dict[str, Any]:
-        """The figures behind the state."""
-        return dict(self._part.state.snapshot(clock.now_ns()))
+        """The figures behind the state; "exchange" with what is known of other machines."""
+        return self._part.snapshot()
 
     def __repr__(self) -> str:
         return f"<circuit of policy {self._part.place.policy!r}: {self.state}, {self.mode}>"

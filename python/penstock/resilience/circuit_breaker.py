@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from penstock import _clock as clock
+from penstock._loops import current_hub
 from penstock.errors import Misuse
 
 from .errors import CircuitOpen
-from .scope import check_scope, state_name
+from .scope import check_scope, exchange_label, exchange_module, state_name
 from .strategy import Part, Place, Strategy, check_count, check_number
 from .weave_text import indented
 from .which import Which, check_which, takes
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from .weave import Weave
 
 __all__ = ("CircuitBreaker",)
+
+LONGEST_ASKING = 0.05
+"""Seconds for which a call that might be a probe waits for other machines."""
 
 _EVENTS = {"open": "opened", "half_open": "half_opened", "closed": "closed"}
 
@@ -52,7 +59,10 @@ class CircuitBreaker(Strategy):
         on: exceptions that are failures, or a function that decides. What a policy itself refused
             is none unless named here.
         on_result: a function that says of a result that it is a failure.
-        scope: "process", or "machine": all worker processes open and close together.
+        scope: "process"; "machine": all worker processes open and close together; or
+            "redis://host:port/db": those of several machines, where a machine whose own calls
+            succeed follows the majority alone. Nothing waits for Redis but a call that might be a
+            probe, for at most 50 ms; without it each machine goes on by itself.
 
     Raises Misuse for a value out of range, and for settings that could never open it.
 
@@ -73,7 +83,7 @@ class CircuitBreaker(Strategy):
     mode: Literal["normal", "shadow", "forced_open", "disabled"] = "normal"
     on: Which = Exception
     on_result: Callable[[Any], bool] | None = None
-    scope: Literal["process", "machine"] = "process"
+    scope: str = "process"
 
     def __post_init__(self) -> None:
         me = "CircuitBreaker"
@@ -152,6 +162,7 @@ class BreakerPart(Part):
         # place, an object that can be called is not.
         self._policy, self._key = place.policy, place.key
         self._report = place.report.__call__
+        self._link: Any = None
         unit = 1e9 if breaker.window == "time" else 1
         self.state = BreakerState(
             window=breaker.window,
@@ -169,16 +180,23 @@ class BreakerPart(Part):
             mode=breaker.mode,
             name=state_name(breaker.scope, place),
             key=place.key,
-            on_transition=self._changed,
+            on_transition=partial(_tell, weakref.ref(self)),
+            exchange=exchange_label(breaker.scope),
         )
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:
         """Two native calls around a success; everything else is out of line."""
+        self._exchange()
         permit, since = code.local("permit"), code.local("since")
         acquire = code.bind("acquire", self.state.acquire)
         record = code.bind("record", self.state.record)
         failed = code.bind("failed", self.failed)
-        refused, shadowed = code.bind("refused", self.refused), code.bind("shadowed", self.shadowed)
+        shadowed = code.bind("shadowed", self.shadowed)
+        if self._link is None:
+            otherwise = f"raise {code.bind('refused', self.refused)}()"
+        else:
+            probe = self.probe if code.is_async else self.probe_blocking
+            otherwise = f"{permit} = {code.wait}{code.bind('probe', probe)}()"
         took, start = "0", []
         if self.breaker.slow_after is not None:
             ns = "(monotonic_ns() if clock.virtual is None else clock.now_ns())"
@@ -190,7 +208,7 @@ class BreakerPart(Part):
         return [
             f"{permit} = {acquire}() if clock.virtual is None else {acquire}(clock.now_ns())",
             f"if {permit} is None:",
-            f"    raise {refused}()",
+            f"    {otherwise}",
             f"if {permit} < 0:",
             f"    {shadowed}()",
             *start,
@@ -214,6 +232,66 @@ class BreakerPart(Part):
         error = CircuitOpen(self._policy, self._key, after * 1e-9)
         self._report("rejected", 0, None, error)
         return error
+
+    # Of several machines one probes at a time; which, is asked for where a permit is missing.
+
+    async def probe(self) -> int:
+        """The permit of a probe, or the error; waits for other machines if they must be asked."""
+        if self._must_ask():
+            seat = current_hub().place()
+            if self._link.ask(seat.wake):
+                try:
+                    await seat.wait(LONGEST_ASKING)
+                finally:
+                    self._link.asked()
+                return self._answered()
+        return self._probe()
+
+    def probe_blocking(self) -> int:
+        """The same in a thread."""
+        if self._must_ask():
+            event = threading.Event()
+            if self._link.ask(event.set):
+                try:
+                    event.wait(LONGEST_ASKING)
+                finally:
+                    self._link.asked()
+                return self._answered()
+        return self._probe()
+
+    def _must_ask(self) -> bool:
+        if self.state.mode == "forced_open" or self.state.retry_after(clock.now_ns()) > 0:
+            raise self.refused()
+        return bool(self._link.may_probe() == "ask")
+
+    def _answered(self) -> int:
+        # No answer in time is no answer: this machine decides by itself.
+        return self._take_probe() if self._link.may_probe() == "ask" else self._probe()
+
+    def _probe(self) -> int:
+        if self._link.may_probe() != "yes":
+            raise self.refused()
+        return self._take_probe()
+
+    def _take_probe(self) -> int:
+        permit: int | None = self.state.probe(clock.now_ns())
+        if permit is None:
+            raise self.refused()
+        return permit
+
+    def _exchange(self) -> None:
+        label = exchange_label(self.breaker.scope)
+        if label is not None and self._link is None:
+            self._link = exchange_module().link_circuit(
+                self.breaker.scope, label, self.place, self.state
+            )
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state's figures, and what is known of other machines."""
+        snapshot = dict(self.state.snapshot(clock.now_ns()))
+        if self._link is not None:
+            snapshot["exchange"] = self._link.status()
+        return snapshot
 
     def shadowed(self) -> None:
         """A call passed that a breaker in normal mode would have refused."""
@@ -247,5 +325,15 @@ class BreakerPart(Part):
 
         return isinstance(error, Rejected)  # by a strategy inside: nobody was asked
 
-    def _changed(self, _before: str, state: str, _generation: int, _at: int, is_own: bool) -> None:
+    def changed(self, _before: str, state: str, _generation: int, _at: int, is_own: bool) -> None:
+        """Reports a change of the state, made by this process or seen by it."""
+        if self._link is not None and is_own:
+            self._link.changed()
         self.place.report(_EVENTS[state] if is_own else f"{_EVENTS[state]}_elsewhere")
+
+
+def _tell(part: weakref.ref[BreakerPart], *change: Any) -> None:
+    # Native, it cannot be seen by the collector: a part that its state held would never go.
+    told = part()
+    if told is not None:
+        told.changed(*change)

@@ -79,6 +79,8 @@ class HedgePart(Part):
                 f"policy {self.place.policy!r}: Hedge serves async calls only",
                 hint="await policy.run(...), or leave Hedge out",
             )
+        if self.budget is not None:
+            self.budget.begin()
         inner = code.cut(body)
         if code.form == "trio":
             race = code.bind("race", self.race_trio)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from functools import cached_property, wraps
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
 
 from penstock._loops import current_hub
 from penstock.errors import Misuse
@@ -56,7 +56,8 @@ class Policy:
     The order is checked here: what cannot work raises `Misuse`, what rarely does what is meant
     warns with `PolicyWarning`; `docs/resilience.md` has the table. Each policy has states of its
     own (circuit, places, answers), shared by all its calls, from any thread and event loop. With
-    `scope="machine"` a state is shared by name with the other processes of this machine.
+    `scope="machine"` a state is shared by name with the other processes of this machine, and with
+    the address of a Redis as scope with other machines.
 
     A cancellation passes through at once, and counts as nothing. After the last attempt the call's
     own exception is raised.
@@ -97,7 +98,7 @@ class Policy:
         ]
 
     @classmethod
-    def standard(cls, name: str, /, *, scope: Literal["process", "machine"] = "process") -> Policy:
+    def standard(cls, name: str, /, *, scope: str = "process") -> Policy:
         """The policy to begin with, in the canonical order; `describe()` prints every setting.
 
         30 s in all; 3 attempts, with retries adding a fifth to the load at most; a circuit that

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from penstock import _clock as clock
 from penstock.errors import Misuse
 
 from .errors import RateLimited
 from .limit import current_deadline
-from .scope import check_scope, state_name
+from .scope import check_scope, exchange_label, exchange_module, state_name
 from .strategy import Part, Place, Strategy, check_count, check_number
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ class RateLimit(Strategy):
         per: seconds.
         burst: attempts that may come at once; None for `limit`.
         max_wait: seconds one may wait for its turn; beyond that `RateLimited` is raised at once.
-        scope: "process", or "machine" for all worker processes together.
+        scope: "process", "machine" for all worker processes together, or "redis://host:port/db"
+            for several machines, which divide the rate by demand; a machine that has not heard of
+            others begins with a tenth of it, and keeps the share it has while Redis is away.
 
     Raises Misuse for a value out of range.
 
@@ -41,7 +43,7 @@ class RateLimit(Strategy):
     per: float = 1.0
     burst: int | None = None
     max_wait: float = 0.0
-    scope: Literal["process", "machine"] = "process"
+    scope: str = "process"
 
     def __post_init__(self) -> None:
         check_count("RateLimit", "limit", self.limit, 1)
@@ -76,10 +78,13 @@ class RatePart(Part):
             burst=rate.burst or rate.limit,
             name=state_name(rate.scope, place),
             key=place.key,
+            exchange=exchange_label(rate.scope),
         )
+        self._link: object = None
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:
         """See `Part`."""
+        self._exchange()
         wait = code.local("wait")
         take = code.bind("take", self.state.acquire)
         longest = code.bind("longest", self.max_wait)
@@ -93,6 +98,14 @@ class RatePart(Part):
             f"    {code.wait}{turn}({wait})",
             *body,
         ]
+
+    def _exchange(self) -> None:
+        rate, label = self.rate, exchange_label(self.rate.scope)
+        if label is not None and self._link is None:
+            most = rate.limit / rate.per
+            self._link = exchange_module().link_rate(
+                rate.scope, label, self.place, self.state, most=most
+            )
 
     async def turn(self, wait: int) -> None:
         """Waits for the turn that was granted, or refuses."""

@@ -168,6 +168,7 @@ class RetryPart(Part):
         sleep = "clock.sleep" if code.is_async else "clock.sleep_blocking"
         lines += [f"    if {pause}:", f"        {code.wait}{sleep}({pause})"]
         if self.budget is not None:
+            self.budget.begin()
             lines.insert(0, f"{code.bind('deposit', self.budget.deposit)}()")
         return lines
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from penstock.errors import Misuse
 
+from .scope import shown_scope
+
 if TYPE_CHECKING:
     from .events import Reporter
     from .weave import Weave
@@ -42,6 +44,8 @@ class Strategy:
         settings = []
         for each in fields(self):  # type: ignore[arg-type]  # every strategy is a dataclass
             value = getattr(self, each.name)
+            if each.name == "scope":
+                value = shown_scope(value)
             is_default = each.default is not MISSING and each.default == value
             settings.append(f"{each.name}={_shown(value)}{' (default)' if is_default else ''}")
         return f"{type(self).__name__}: {', '.join(settings)}"
