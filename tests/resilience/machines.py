@@ -22,9 +22,9 @@ import redis
 __all__ = ("Machine", "Server", "eventually")
 
 _PROGRAM = """
-import json, os, sys, threading, time
-from penstock import *
-from penstock.resilience import *
+import json, sys, threading, time
+from penstock import CircuitBreaker, Policy, RateLimit, Retry
+from penstock.resilience import Budget, RateLimited, subscribe
 
 events = []
 subscribe(lambda event: events.append(event.kind))

@@ -167,6 +167,14 @@ def test_a_machine_that_comes_later_hears_of_it(table_name, redis_server, machin
     eventually(lambda: state(two) == "open")
 
 
+def test_openings_that_are_soon_over_leave_nobody_open(table_name, redis_server, machines):
+    one, two = define(table_name, redis_server, machines, "one", "two")
+    for number in range(40):
+        # While the other is about to follow, or has just done so and not said it yet.
+        one(f"fails(p, 3); time.sleep({number * 1e-4}); p.circuit.reset()")
+        eventually(lambda: two.exchange()["reporters"] == 0 and state(two) == "closed")
+
+
 def test_keys_are_circuits_of_their_own(table_name, redis_server, machines):
     one, two = define(table_name, redis_server, machines, "one", "two")
     for machine in (one, two):

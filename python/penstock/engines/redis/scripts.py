@@ -43,8 +43,8 @@ redis.call('PEXPIRE', key, 60000)
 local mine = reports[me]
 """
 
-# What a breaker is, who opened it by evidence of its own, and who may probe. `serial` counts the
-# changes of all machines; `probed` is the fence of the probe whose outcome a state is.
+# What a breaker is, who opened it by evidence of its own, and who may probe. `serial` counts
+# what machines changed by themselves; `probed` is the fence of the probe whose outcome a state is.
 CIRCUIT = (
     _BEGIN
     + """
@@ -57,6 +57,9 @@ local fence = math.max(tonumber(own['=fence'] or 0), known)
 local changed, probed, is_new = 0, 0, not (mine and mine.generation == generation)
 if not is_new then
   changed, probed = mine.changed, mine.probed
+elseif not is_own then
+  -- A change that only follows is none, or one that was late would hide what came before it.
+  changed = mine and mine.changed or 0
 elseif mine or state ~= 'closed' then
   changed = redis.call('HINCRBY', key, '=serial', 1)
   local has_failed = state == 'open' and lease and generation ~= lease.generation
@@ -78,7 +81,7 @@ elseif wants then
 end
 redis.call('HSET', key, '=fence', fence, me, cjson.encode({state = state, generation = generation,
   is_own = is_own, left = left, changed = changed, probed = probed, seen = now}))
-if changed > 0 and is_new then redis.call('PUBLISH', channel, key) end
+if is_new and is_own and changed > 0 then redis.call('PUBLISH', channel, key) end
 local others = {}
 for machine, report in pairs(reports) do
   if machine ~= me then
