@@ -38,7 +38,7 @@ def nopanic(fn: Any) -> Any:
 
     return compose(
         bulkhead(PLACES),
-        retry(ATTEMPTS, backoff=None, honor_retry_after=False),
+        retry(ATTEMPTS, backoff=0.0, honor_retry_after=False),
         circuit_breaker(min_calls=THRESHOLD),
         timeout(SECONDS),
     )(fn)

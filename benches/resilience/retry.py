@@ -32,7 +32,7 @@ def penstock(fn: Any) -> Any:
 def nopanic(fn: Any) -> Any:
     from nopanic import retry
 
-    return retry(ATTEMPTS, backoff=None, honor_retry_after=False)(fn)
+    return retry(ATTEMPTS, backoff=0.0, honor_retry_after=False)(fn)
 
 
 def backoff(fn: Any) -> Any:
@@ -79,7 +79,7 @@ def contenders(kind: Callable[[Wrap, Proof], Any]) -> list[Contender]:
     made = partial(contender, kind, repeats)
     return [
         made("penstock", f"`Retry(attempts={ATTEMPTS}, delay=0.0)`", penstock),
-        made("nopanic", f"`retry({ATTEMPTS}, backoff=None)`", nopanic),
+        made("nopanic", f"`retry({ATTEMPTS}, backoff=0.0)`", nopanic),
         made("backoff", f"`on_exception(constant, interval=0, max_tries={ATTEMPTS})`", backoff),
         made("tenacity", f"`stop_after_attempt({ATTEMPTS})`, `wait_none()`", tenacity),
         made("stamina", f"`retry(attempts={ATTEMPTS})`, all waits 0", stamina),
