@@ -27,7 +27,8 @@ static RATE_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_RELEASE: OnceLock<Method> = OnceLock::new();
 
-/// A permit, or nothing where a call must not be made.
+/// A permit, or nothing where a call must not be made. Who may probe on which of several machines is the whole
+/// method's affair.
 ///
 /// # Safety
 /// The call is the interpreter's, of `BreakerState.acquire`.
@@ -46,6 +47,9 @@ unsafe fn breaker_acquire(call: Call) -> *mut ffi::PyObject {
         let is_counted = matches!(word.mode(), Mode::Normal | Mode::Shadow);
         if is_counted && word.state() == State::Closed && breaker.get().is_told(word) {
             return ffi::PyLong_FromLongLong(to_number(Permit::Call(word.generation())));
+        }
+        if breaker.get().is_exchanged {
+            return call.pass_on(&BREAKER_ACQUIRE);
         }
         let rules = &breaker.get().rules;
         let (permit, change) = state.acquire(rules, here.me(), clock::monotonic, here);
