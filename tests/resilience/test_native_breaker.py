@@ -7,6 +7,7 @@ import pytest
 
 from penstock._native import BreakerState
 from penstock.errors import Closed, Conflict, Misuse
+from penstock.resilience import CircuitOpen
 
 SECOND = 1_000_000_000
 
@@ -213,3 +214,23 @@ def test_threads_see_one_opening():
         thread.join()
     assert [it[:2] for it in changes if it[-1]] == [("closed", "open")]
     assert breaker.snapshot()["generation"] == 1
+
+
+@pytest.mark.parametrize("now", [(), (1_500_000_000,)])
+def test_a_refusal_is_made_with_the_seconds_until_a_call_may_pass(now):
+    breaker = BreakerState(failure_threshold=1, open_for=60_000_000_000)
+    assert breaker.refusal(lambda *given: given, "users", "eu", *now) == ("users", "eu", 0.0)
+    permit = breaker.acquire(*now)
+    breaker.record(permit, False, 0, *now)
+    policy, key, seconds = breaker.refusal(lambda *given: given, "users", "eu", *now)
+    assert (policy, key) == ("users", "eu")
+    assert 55.0 < seconds <= 60.0 + 16e-9
+
+
+@pytest.mark.parametrize("now", [(), (1_500_000_000,)])
+def test_what_a_refusal_cannot_be_made_of_is_raised(now):
+    breaker = BreakerState(failure_threshold=1)
+    with pytest.raises(TypeError, match="not callable"):
+        breaker.refusal(3, "users", "eu", *now)
+    with pytest.raises(TypeError):
+        breaker.refusal(CircuitOpen)

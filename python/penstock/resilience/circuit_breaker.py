@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from penstock import _clock as clock
 from penstock._loops import current_hub
 from penstock.errors import Misuse
+from penstock.tracing import current_span
 
+from . import events
 from .errors import CircuitOpen
 from .scope import check_scope, exchange_label, exchange_module, state_name
 from .strategy import Part, Place, Strategy, check_count, check_number
@@ -158,10 +160,10 @@ class BreakerPart(Part):
 
         self.breaker = breaker
         self.place = place
-        # At hand for refusals, which should cost next to nothing; a bound method is called in
-        # place, an object that can be called is not.
+        # At hand for refusals, which should cost next to nothing: a field of `place` costs 35 ns.
         self._policy, self._key = place.policy, place.key
-        self._report = place.report.__call__
+        self._count_refusal = place.report.count_of("rejected")
+        self._tell = place.report.tell
         self._link: Any = None
         unit = 1e9 if breaker.window == "time" else 1
         self.state = BreakerState(
@@ -228,9 +230,13 @@ class BreakerPart(Part):
     def refused(self) -> CircuitOpen:
         """Reports, and makes the error."""
         state = self.state
-        after = state.retry_after() if clock.virtual is None else state.retry_after(clock.now_ns())
-        error = CircuitOpen(self._policy, self._key, after * 1e-9)
-        self._report("rejected", 0, None, error)
+        if clock.virtual is None:
+            error = state.refusal(CircuitOpen, self._policy, self._key)
+        else:
+            error = state.refusal(CircuitOpen, self._policy, self._key, clock.now_ns())
+        self._count_refusal()
+        if events.listeners or current_span() is not None:
+            self._tell("rejected", 0, None, error)
         return error
 
     # Of several machines one probes at a time; which, is asked for where a permit is missing.

@@ -48,7 +48,8 @@ class Event:
 
 
 _Listener = Callable[[Event], object]
-_listeners: tuple[_Listener, ...] = ()
+listeners: tuple[_Listener, ...] = ()
+"""Replaced as a whole, so that it can be read without a lock; by hot paths too."""
 _subscribing = threading.Lock()
 
 
@@ -58,15 +59,15 @@ def subscribe(listener: _Listener) -> Callable[[], None]:
     It is called where the event happens: quickly, please, and from any thread. What it raises is
     logged, and changes nothing for the call.
     """
-    global _listeners  # noqa: PLW0603 - a tuple that is replaced can be read without a lock
+    global listeners  # noqa: PLW0603 - a tuple that is replaced can be read without a lock
     with _subscribing:
-        _listeners = (*_listeners, listener)
+        listeners = (*listeners, listener)
 
     def off() -> None:
-        global _listeners  # noqa: PLW0603
+        global listeners  # noqa: PLW0603
         with _subscribing:
             # Equal is not the same: another listener may compare equal to this one.
-            _listeners = tuple(each for each in _listeners if each is not listener)
+            listeners = tuple(each for each in listeners if each is not listener)
 
     return off
 
@@ -93,11 +94,27 @@ class Reporter:
         try:
             self._count[kind]()
         except KeyError:
+            self.count_of(kind)()
+        self.tell(kind, attempt, seconds, error)
+
+    def count_of(self, kind: str) -> Callable[[], None]:
+        """What counts one event of a kind; with `tell` it is all that calling this does."""
+        counts = self._count.get(kind)
+        if counts is None:
             bound = _counted.bind(policy=self.policy, strategy=self.strategy, event=kind)
-            self._count[kind] = bound.inc
-            bound.inc()
+            counts = self._count[kind] = bound.inc
+        return counts
+
+    def tell(
+        self,
+        kind: str,
+        attempt: int = 0,
+        seconds: float | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Tells the current span and the listeners. Never raises."""
         span = current_span()
-        if span is None and not _listeners:
+        if span is None and not listeners:
             return
         if span is not None and span.is_recording:
             attributes: dict[str, object] = {"policy": self.policy}
@@ -110,9 +127,9 @@ class Reporter:
             if error is not None:
                 attributes["error"] = type(error).__qualname__
             span.add_event(f"{self.strategy}.{kind}", attributes)
-        if _listeners:
+        if listeners:
             event = Event(self.policy, self.key, self.strategy, kind, attempt, seconds, error)
-            for listener in _listeners:
+            for listener in listeners:
                 try:
                     listener(event)
                 except Exception:

@@ -268,6 +268,19 @@ impl BreakerState {
         Ok(until.map_or(0, |until| until.saturating_sub(now)))
     }
 
+    /// `kind(policy, key, seconds)`: the error for a call that must not be made, with the seconds until one may be.
+    #[pyo3(signature = (kind, policy, key, now=None, /))]
+    fn refusal<'py>(
+        &self,
+        kind: &Bound<'py, PyAny>,
+        policy: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        now: Option<u64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let after = self.retry_after(kind.py(), now)?;
+        kind.call1((policy, key, after as f64 * 1e-9))
+    }
+
     /// Sets the mode, for all that share it.
     #[pyo3(signature = (mode, /))]
     fn set_mode(&self, py: Python<'_>, mode: &str) -> PyResult<()> {

@@ -22,7 +22,7 @@ use crate::shortcut::{self, Call, Method, Shortcut, method};
 
 static BREAKER_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static BREAKER_RECORD: OnceLock<Method> = OnceLock::new();
-static BREAKER_RETRY_AFTER: OnceLock<Method> = OnceLock::new();
+static BREAKER_REFUSAL: OnceLock<Method> = OnceLock::new();
 static RATE_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_ACQUIRE: OnceLock<Method> = OnceLock::new();
 static CONCURRENCY_RELEASE: OnceLock<Method> = OnceLock::new();
@@ -65,23 +65,32 @@ unsafe fn breaker_acquire(call: Call) -> *mut ffi::PyObject {
     }
 }
 
-/// Nanoseconds until a breaker lets a probe through.
+/// The error for a call that must not be made.
 ///
 /// # Safety
-/// The call is the interpreter's, of `BreakerState.retry_after`.
+/// The call is the interpreter's, of `BreakerState.refusal`.
 #[inline(always)]
-unsafe fn breaker_retry_after(call: Call) -> *mut ffi::PyObject {
-    // SAFETY: the caller's.
+unsafe fn breaker_refusal(call: Call) -> *mut ffi::PyObject {
+    // SAFETY: the caller's; a plain call of three arguments has them.
     unsafe {
-        if let Some(breaker) = call.plain::<BreakerState>(0)
-            && let Some(here) = breaker.get().common.quickly()
-        {
-            let now = clock::monotonic();
-            let until = here.state().until(&breaker.get().rules, now);
-            let left = until.map_or(0, |until| until.saturating_sub(now));
-            return ffi::PyLong_FromUnsignedLongLong(left);
+        let Some(breaker) = call.plain::<BreakerState>(3) else {
+            return call.pass_on(&BREAKER_REFUSAL);
+        };
+        let Some(here) = breaker.get().common.quickly() else {
+            return call.pass_on(&BREAKER_REFUSAL);
+        };
+        let now = clock::monotonic();
+        let until = here.state().until(&breaker.get().rules, now);
+        let after = until.map_or(0, |until| until.saturating_sub(now));
+        let seconds = ffi::PyFloat_FromDouble(after as f64 * 1e-9);
+        if seconds.is_null() {
+            return seconds;
         }
-        call.pass_on(&BREAKER_RETRY_AFTER)
+        let given = [*call.arguments.add(1), *call.arguments.add(2), seconds];
+        let none = std::ptr::null_mut();
+        let error = ffi::PyObject_Vectorcall(*call.arguments, given.as_ptr(), given.len(), none);
+        ffi::Py_DECREF(seconds);
+        error
     }
 }
 
@@ -241,7 +250,7 @@ unsafe fn whole(object: *mut ffi::PyObject) -> Option<i64> {
 }
 
 method!(acquire_breaker, call => breaker_acquire(call));
-method!(retry_after_breaker, call => breaker_retry_after(call));
+method!(refuse_breaker, call => breaker_refusal(call));
 method!(record_breaker, call => breaker_record(call));
 method!(acquire_rate, call => rate_acquire(call));
 method!(acquire_concurrency, call => concurrency_acquire(call));
@@ -259,11 +268,7 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
         [
             shortcut("acquire", acquire_breaker as Method, &BREAKER_ACQUIRE),
             shortcut("record", record_breaker as Method, &BREAKER_RECORD),
-            shortcut(
-                "retry_after",
-                retry_after_breaker as Method,
-                &BREAKER_RETRY_AFTER,
-            ),
+            shortcut("refusal", refuse_breaker as Method, &BREAKER_REFUSAL),
         ],
     )?;
     let rate = [shortcut("acquire", acquire_rate as Method, &RATE_ACQUIRE)];
