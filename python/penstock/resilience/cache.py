@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import _clock as clock
 from penstock.errors import Misuse
 
-from .flight import AsyncFlight, BlockingFlight, GivenUp
+from .flight import AsyncFlight, BlockingFlight, GivenUp, aboard_of
 from .strategy import Part, Place, Strategy, check_count, check_number
 from .weave_text import NOW
 from .which import Which, check_which, takes
@@ -151,6 +151,8 @@ class CachePart(Part):
                     flight = AsyncFlight(lambda: inner(fn, args, kwargs), self._landing(key))
                     self._flights[key] = flight
                 if entry is None:
+                    if flight in aboard_of.get():
+                        raise self._own_result()
                     flight.board()
             if is_leader:
                 self._start(flight, is_owned=entry is None)
@@ -192,14 +194,17 @@ class CachePart(Part):
             if entry is not None:
                 return _told(entry)
             if flight.thread == threading.get_ident():
-                raise Misuse(
-                    f"policy {self.place.policy!r}: a load waits for its own result",
-                    hint="what is cached has called itself with the same arguments",
-                )
+                raise self._own_result()
             is_over, value = flight.land()
             if is_over:
                 return value
             # Whoever loaded was interrupted: one of those who wait takes over.
+
+    def _own_result(self) -> Misuse:
+        return Misuse(
+            f"policy {self.place.policy!r}: a load waits for its own result",
+            hint="what is cached has called itself with the same arguments",
+        )
 
     def _usable(self, key: Hashable) -> Entry | None:
         entry: Entry | None = self.entries.get(key)

@@ -16,10 +16,15 @@ from .limit import deadline_variable
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ("AsyncFlight", "BlockingFlight", "GivenUp")
+__all__ = ("AsyncFlight", "BlockingFlight", "GivenUp", "aboard_of")
 
 _Landed = Callable[[Any, Any, BaseException | None], None]
 """Is told of the flight, its value, its error."""
+
+aboard_of: contextvars.ContextVar[tuple[AsyncFlight, ...]] = contextvars.ContextVar(
+    "penstock.resilience.aboard_of", default=()
+)
+"""The loads that what runs now is part of: waiting for one of them would never end."""
 
 # A loop knows its tasks weakly; what runs for nobody in particular is held here until it ends.
 _aloft: set[AsyncFlight] = set()
@@ -71,6 +76,7 @@ class AsyncFlight:
         context = contextvars.copy_context()
         # It serves others too, so the first caller's deadline is not its own.
         context.run(deadline_variable.set, None)
+        context.run(aboard_of.set, (*aboard_of.get(), self))
         loop, task = asyncio_task()
         if task is None:
             self._cancel = _spawn_trio(self._fly, context)
