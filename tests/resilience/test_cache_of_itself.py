@@ -1,4 +1,4 @@
-"""What is cached and calls itself with the same arguments is told so, and does not wait for ever."""
+"""What is cached and calls itself with the same arguments is told so, and waits no longer."""
 
 from __future__ import annotations
 
