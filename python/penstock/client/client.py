@@ -360,7 +360,7 @@ class ServiceClient:
 
     async def _traced(self, run: Callable[..., Coroutine[Any, Any, Any]], call: Call) -> Any:
         fields = {"http.request.method": call.method, "url.full": call.url}
-        with _tracer.span(f"{call.method} {self.name}", fields) as span:
+        with _tracer.span(f"{call.method} {self.name}", fields, kind="client") as span:
             response = await run(self._attempt_bound, call)
             if _is_answer(response):
                 span.set_attribute("http.response.status_code", response.status_code)
