@@ -8,7 +8,7 @@
 //! `tail` only because the feed was closed.
 //!
 //! Orders. The copy may race with a sender that already reuses the room, so both sides move the
-//! content by relaxed atomic words, and the copy counts only if the swap succeeds. Then `head` was
+//! content by relaxed accesses ([`super::words`]), and the copy counts only if the swap succeeds. Then `head` was
 //! where it was all the while, and the sender, which writes behind an Acquire load of `head` only,
 //! had not been let in. The swap's Release half keeps the copy's loads before it and pairs with that
 //! Acquire load; the Acquire load of `tail` makes the content that of the record.
@@ -37,7 +37,7 @@
 
 use std::{ptr::NonNull, sync::Arc};
 
-use super::lane::Corrupt;
+use super::{lane::Corrupt, words};
 use crate::sync::{AtomicU64, CachePadded, Ordering, fence};
 
 /// The shared indices of one feed.
@@ -508,18 +508,9 @@ impl Feed {
         let start = records.bytes.len();
         let words = &self.words(position + PREFIX)[..length.div_ceil(8)];
         records.bytes.reserve(words.len() * 8);
-        let mut to = records
-            .bytes
-            .spare_capacity_mut()
-            .as_mut_ptr()
-            .cast::<u64>();
-        for word in words {
-            // SAFETY: room for as many words was reserved; a vector of bytes need not be aligned.
-            unsafe {
-                to.write_unaligned(word.load(Ordering::Relaxed));
-                to = to.add(1);
-            }
-        }
+        let to = records.bytes.spare_capacity_mut().as_mut_ptr().cast();
+        // SAFETY: room for as many was reserved.
+        unsafe { words::load(words, to) };
         // SAFETY: that many bytes were just written.
         unsafe { records.bytes.set_len(start + words.len() * 8) };
         Record {
@@ -662,15 +653,12 @@ impl FeedSender {
         for (word, value) in heads.iter().zip(head) {
             word.store(*value, Ordering::Relaxed);
         }
-        let mut from = stream.0;
         let whole = stream.1 / 8;
-        for word in &rest[..whole] {
-            // SAFETY: `whole` words are readable by the caller's promise, at any alignment.
-            unsafe {
-                word.store(from.cast::<u64>().read_unaligned(), Ordering::Relaxed);
-                from = from.add(8);
-            }
-        }
+        // SAFETY: as much is readable by the caller's promise.
+        let from = unsafe {
+            words::store(&rest[..whole], stream.0);
+            stream.0.add(whole * 8)
+        };
         if let Some(word) = rest.get(whole) {
             let mut last = [0_u8; 8];
             // SAFETY: that many bytes are left of what the caller promised.

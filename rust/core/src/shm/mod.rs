@@ -35,6 +35,7 @@ pub mod queue;
 mod segment;
 pub mod slab;
 pub mod task;
+mod words;
 
 #[cfg(not(penstock_loom))]
 pub use arena::{Arena, ArenaError, ArenaMap, ArenaUse, Holder, OwnedSlab, PinError, Pinned};
