@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 
-from penstock._native import know_shared_array, plain_memory
+from penstock._native import SharedQueue, born_at_once, know_shared_array, plain_memory
 from penstock.errors import Misuse
 
 from .passing import duplicate, spawning
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import DTypeLike
-
-    from penstock._native import SharedQueue
 
 __all__ = ("SharedArray",)
 
@@ -113,6 +111,10 @@ class SharedArray(np.ndarray[Any, Any]):
         Raises Misuse for what cannot be shared (a dtype of Python objects, a size that never fits)
         and MemoryError where there is no memory. Any thread.
         """
+        if queue is not None:
+            born = born_at_once(cls, shape, dtype, queue, timeout)
+            if born is not None:
+                return born
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise Misuse(
@@ -125,6 +127,11 @@ class SharedArray(np.ndarray[Any, Any]):
         lengths = tuple(map(index, sizes))
         if lengths and min(lengths) < 0:
             raise Misuse(f"SharedArray: shape {shape} has a negative length")
+        if not isinstance(queue, SharedQueue | None):
+            raise Misuse(
+                f"SharedArray: queue={queue!r} is no SharedQueue",
+                hint="give the queue that the array is to go through, or none for memory of its own",
+            )
         length = math.prod(lengths) * kind.itemsize or 1
         memory = _Memory.create(length) if queue is None else queue._allocate(length, timeout)  # noqa: SLF001
         # Any object with the buffer interface will do; numpy's stubs name a few.

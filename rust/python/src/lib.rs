@@ -46,8 +46,8 @@ mod _native {
     use crate::running_loop::running_loop_reader;
     #[pymodule_export]
     use crate::shared::{
-        Arena, Lease, Parcel, Port, SharedItems, SharedQueue, Slab, decode_short, die_with,
-        encode_short, know_shared_array, plain_memory,
+        Arena, Lease, Parcel, Port, SharedItems, SharedQueue, Slab, born_at_once, decode_short,
+        die_with, encode_short, know_shared_array, plain_memory,
     };
 
     #[pymodule_export]

@@ -144,12 +144,18 @@ impl ArenaMap {
         used.map_or(SLABS, |used| SLABS.min(used as usize))
     }
 
+    /// Whether a slot was in use before.
+    fn is_open(&self, slot: u32) -> bool {
+        self.slots()
+            .is_none_or(|slots| slots.load(Ordering::Relaxed) > slot)
+    }
+
     /// The owner is about to use a slot: makes sure of its entry, and says so to the others.
     fn open(&self, slot: u32) -> io::Result<()> {
         let Some(slots) = self.slots() else {
             return Ok(());
         };
-        if slots.load(Ordering::Relaxed) > slot {
+        if self.is_open(slot) {
             return Ok(());
         }
         if slot.is_multiple_of(ENTRIES) {
@@ -275,12 +281,24 @@ pub struct ArenaUse {
     pub capacity: usize,
 }
 
-struct Live {
+/// Where a slab goes: its entry, its first unit, the block it takes, and how many units of that it uses.
+#[derive(Clone, Copy)]
+struct Block {
     slot: u32,
-    generation: u64,
     unit: u32,
     order: u32,
     units: u32,
+}
+
+impl Block {
+    const fn bytes(&self) -> usize {
+        self.units as usize * UNIT
+    }
+}
+
+struct Live {
+    generation: u64,
+    block: Block,
 }
 
 struct Books {
@@ -343,72 +361,78 @@ impl Arena {
                 largest: self.largest,
             });
         }
-        let capacity = self.map.capacity();
-        let units = length.max(1).div_ceil(UNIT) as u32;
-        let order = Buddy::order_for(units);
         let mut books = lock(&self.books);
-        books.reclaim(&self.map);
-        let full = ArenaError::Full {
-            wanted: length,
-            held: books.held,
-            capacity,
+        books.reclaim(&self.map, true);
+        let Some(block) = books.choose(length) else {
+            return Err(ArenaError::Full {
+                wanted: length,
+                held: books.held,
+                capacity: self.map.capacity(),
+            });
         };
-        let Some(slot) = books.vacant.pop() else {
-            return Err(full);
-        };
-        let Some(unit) = books.buddy.allocate(order) else {
-            books.vacant.push(slot);
-            return Err(full);
-        };
-        let ready = self.map.open(slot);
-        if let Err(error) = ready.and_then(|()| books.populate(&self.map, unit, units)) {
-            books.buddy.free(unit, order);
-            books.vacant.push(slot);
+        let ready = self.map.open(block.slot);
+        if let Err(error) = ready.and_then(|()| books.populate(&self.map, block.unit, block.units))
+        {
+            books.unchoose(&block);
             return Err(ArenaError::Memory(error));
         }
-        let entry = self
-            .map
-            .own_entry(u64::from(slot))
-            .expect("a vacant slot is in the table");
+        Ok(self.hand_out(&mut books, block, length))
+    }
+
+    /// As [`Arena::allocate`], where that takes neither a system call nor a wait for another thread. `None`
+    /// where it would, and where there is nothing: `allocate` knows which.
+    pub(super) fn allocate_at_once(self: &Arc<Self>, length: usize) -> Option<OwnedSlab> {
+        if !self.owner.is_here() || length > self.largest {
+            return None;
+        }
+        let mut books = self.books.try_lock().ok()?;
+        if !books.reclaim(&self.map, false) {
+            return None;
+        }
+        let block = books.choose(length)?;
+        if !self.map.is_open(block.slot) || !books.is_touched(block.unit, block.units) {
+            books.unchoose(&block);
+            return None;
+        }
+        Some(self.hand_out(&mut books, block, length))
+    }
+
+    /// The slab on a block that is ready for it.
+    fn hand_out(self: &Arc<Self>, books: &mut Books, block: Block, length: usize) -> OwnedSlab {
+        let entry = self.map.own_entry(block.slot.into());
+        let entry = entry.expect("a vacant slot is in the table");
         let generation = entry.take();
-        books.live.push(Live {
-            slot,
-            generation,
-            unit,
-            order,
-            units,
-        });
-        books.held += units as usize * UNIT;
-        books.last = units as usize * UNIT;
-        let offset = u64::from(unit) * UNIT as u64;
         let reference = SlabRef {
-            slot: slot.into(),
+            slot: block.slot.into(),
             generation,
-            offset,
+            offset: u64::from(block.unit) * UNIT as u64,
             length: length as u64,
         };
-        Ok(OwnedSlab {
+        books.held += block.bytes();
+        books.last = block.bytes();
+        books.live.push(Live { generation, block });
+        OwnedSlab {
             arena: Arc::clone(self),
             reference,
             is_left: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Clears the bits of a participant that has died.
     pub fn bury(&self, participant: u32) {
         let mut books = lock(&self.books);
         for live in &books.live {
-            if let Some(entry) = self.map.own_entry(live.slot.into()) {
+            if let Some(entry) = self.map.own_entry(live.block.slot.into()) {
                 entry.unpin(participant);
             }
         }
-        books.reclaim(&self.map);
+        books.reclaim(&self.map, true);
     }
 
     /// Figures for people and metrics.
     pub fn usage(&self) -> ArenaUse {
         let mut books = lock(&self.books);
-        books.reclaim(&self.map);
+        books.reclaim(&self.map, true);
         ArenaUse {
             slabs: books.live.len(),
             held: books.held,
@@ -419,26 +443,67 @@ impl Arena {
 }
 
 impl Books {
-    /// Frees every slab that nobody holds any more.
-    fn reclaim(&mut self, map: &ArenaMap) {
+    /// A vacant entry, and a free block for so many bytes.
+    fn choose(&mut self, length: usize) -> Option<Block> {
+        let units = length.max(1).div_ceil(UNIT) as u32;
+        let order = Buddy::order_for(units);
+        let slot = *self.vacant.last()?;
+        let unit = self.buddy.allocate(order)?;
+        self.vacant.pop();
+        Some(Block {
+            slot,
+            unit,
+            order,
+            units,
+        })
+    }
+
+    /// Block and entry are free again.
+    fn unchoose(&mut self, block: &Block) {
+        self.buddy.free(block.unit, block.order);
+        self.vacant.push(block.slot);
+    }
+
+    /// Frees every slab that nobody holds any more. False: there is one whose memory is too much to be kept
+    /// warm, and it was left as it is, since `punches` says that none is to be given back now.
+    fn reclaim(&mut self, map: &ArenaMap, punches: bool) -> bool {
         let mut index = 0;
-        while index < self.live.len() {
-            let live = &self.live[index];
+        while let Some(&Live { generation, block }) = self.live.get(index) {
             let entry = map
-                .own_entry(live.slot.into())
+                .own_entry(block.slot.into())
                 .expect("a live slot is in the table");
-            if !entry.retire(live.generation) {
+            let held = self.held - block.bytes();
+            let is_too_much = self.resident > held + KEEP_WARM.max(2 * self.last);
+            if is_too_much && !punches && !entry.is_held() {
+                return false;
+            }
+            if !entry.retire(generation) {
                 index += 1;
                 continue;
             }
-            let live = self.live.swap_remove(index);
-            self.held -= live.units as usize * UNIT;
-            self.buddy.free(live.unit, live.order);
-            self.vacant.push(live.slot);
-            if self.resident > self.held + KEEP_WARM.max(2 * self.last) {
-                self.punch(map, live.unit, live.units);
+            self.live.swap_remove(index);
+            self.held = held;
+            self.unchoose(&block);
+            if is_too_much {
+                self.punch(map, block.unit, block.units);
             }
         }
+        true
+    }
+
+    /// Whether all of these units have memory behind them.
+    fn is_touched(&self, unit: u32, units: u32) -> bool {
+        let end = unit + units;
+        let mut from = unit;
+        while from < end {
+            let to = end.min((from / 64 + 1) * 64);
+            let bits = (u64::MAX >> (64 - (to - from))) << (from % 64);
+            if self.touched[from as usize / 64] & bits != bits {
+                return false;
+            }
+            from = to;
+        }
+        true
     }
 
     /// Calls `visit` with each run of units in the range whose touched bit is `wanted`.
@@ -484,6 +549,9 @@ impl Books {
     }
 
     fn touch(&mut self, map: &ArenaMap, unit: u32, units: u32) -> io::Result<()> {
+        if self.is_touched(unit, units) {
+            return Ok(()); // as most are
+        }
         for (unit, units) in self.runs(unit, units, false) {
             let offset = map.place.data + unit as usize * UNIT;
             map.segment
@@ -496,7 +564,10 @@ impl Books {
 
     /// Gives back all pages that no slab has.
     fn trim(&mut self, map: &ArenaMap) {
-        let live = self.live.iter().map(|live| (live.unit, live.units));
+        let live = self
+            .live
+            .iter()
+            .map(|live| (live.block.unit, live.block.units));
         let end = (self.touched.len() * 64) as u32;
         let mut held: Vec<_> = live.chain([(end, 0)]).collect();
         held.sort_unstable();
@@ -856,6 +927,81 @@ mod tests {
         }
         assert!(arena.allocate(3 * UNIT).is_ok());
         assert_eq!(arena.usage().resident, 12 * UNIT);
+    }
+
+    #[test]
+    fn what_is_there_at_once_is_what_was_let_go_of() {
+        let arena = arena(1 << 20);
+        assert!(
+            arena.allocate_at_once(100_000).is_none(),
+            "no memory behind it"
+        );
+        let first = arena.allocate(100_000).unwrap();
+        assert!(
+            arena.allocate_at_once(1).is_none(),
+            "nor behind the next one"
+        );
+        let (place, old) = (first.content().0, first.reference());
+        drop(first);
+        assert!(
+            arena.allocate_at_once(200_000).is_none(),
+            "nor behind all of that"
+        );
+        let second = arena.allocate_at_once(90_000).unwrap();
+        assert_eq!(second.content(), (place, 90_000));
+        assert_eq!(second.reference().generation, old.generation + 1);
+        assert_eq!((arena.usage().slabs, arena.usage().held), (1, 6 * UNIT));
+        assert!(arena.allocate_at_once(1 << 20).is_none(), "too much");
+        drop(second);
+        {
+            let _books = lock(&arena.books);
+            assert!(arena.allocate_at_once(1).is_none(), "another is at it");
+        }
+        assert!(arena.allocate_at_once(1).is_some());
+        assert_eq!((arena.usage().slabs, arena.usage().held), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_there_at_once_while_memory_is_to_be_given_back() {
+        let arena = arena(1 << 30);
+        let slabs: Vec<_> = (0..20).map(|_| arena.allocate(16 << 20).unwrap()).collect();
+        drop(slabs);
+        assert!(arena.allocate_at_once(1).is_none());
+        let kept = arena.allocate(1).unwrap();
+        let usage = arena.usage();
+        assert!(usage.resident <= KEEP_WARM + UNIT, "{usage:?}");
+        assert!(arena.allocate_at_once(1).is_some());
+        drop(kept);
+    }
+
+    #[test]
+    fn units_are_touched_if_each_of_them_is() {
+        let arena = arena(200 * UNIT);
+        let mut books = lock(&arena.books);
+        for hole in [
+            None,
+            Some(0),
+            Some(63),
+            Some(64),
+            Some(127),
+            Some(150),
+            Some(199),
+        ] {
+            books.touched.fill(u64::MAX);
+            if let Some(hole) = hole {
+                books.touched[hole as usize / 64] &= !(1 << (hole % 64));
+            }
+            for unit in 0..200_u32 {
+                for units in 0..=(200 - unit) {
+                    let is_in = hole.is_some_and(|hole| (unit..unit + units).contains(&hole));
+                    assert_eq!(
+                        books.is_touched(unit, units),
+                        !is_in,
+                        "{unit} {units} {hole:?}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

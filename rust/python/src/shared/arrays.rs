@@ -132,7 +132,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The bytes of so many elements; `None` if they cannot be counted.
-fn total(lengths: &[ffi::Py_ssize_t], size: usize) -> Option<usize> {
+pub(super) fn total(lengths: &[ffi::Py_ssize_t], size: usize) -> Option<usize> {
     if lengths.contains(&0) {
         return Some(0);
     }

@@ -18,7 +18,9 @@ pub(crate) use memory::plain_memory;
 pub(crate) use numpy::know_shared_array;
 pub(crate) use parcel::Parcel;
 pub(crate) use port::Port;
-pub(crate) use queue::{Lease, Operation, SharedItems, SharedQueue, install_shortcuts};
+pub(crate) use queue::{
+    Lease, Operation, SharedItems, SharedQueue, born_at_once, install_shortcuts,
+};
 pub(crate) use short::{decode_short, encode_short};
 pub(crate) use slab::Slab;
 pub(crate) use watch::die_with;

@@ -10,7 +10,9 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use pyo3::{exceptions::PyModuleNotFoundError, ffi, intern, prelude::*, sync::PyOnceLock};
+use pyo3::{
+    exceptions::PyModuleNotFoundError, ffi, intern, prelude::*, sync::PyOnceLock, types::PyType,
+};
 
 /// The beginning of every array object.
 #[repr(C)]
@@ -50,6 +52,7 @@ pub(super) const MOST_DIMENSIONS: usize = 64;
 
 /// Type numbers below this are numpy's own.
 pub(super) const NUMBERS: usize = 24;
+const DOUBLE: usize = 12;
 const OBJECT: usize = 17;
 const STRING: usize = 18;
 const UNICODE: usize = 19;
@@ -125,7 +128,7 @@ static SHARED_ARRAY: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(ptr::null_mut
 /// `class` is an array as any other, with nothing that would have to travel along.
 #[pyfunction]
 #[pyo3(signature = (class, /))]
-pub(crate) fn know_shared_array(class: &Bound<'_, pyo3::types::PyType>) {
+pub(crate) fn know_shared_array(class: &Bound<'_, PyType>) {
     SHARED_ARRAY.store(class.clone().into_ptr().cast(), Ordering::Release);
 }
 
@@ -234,6 +237,32 @@ impl Numpy {
         number < NUMBERS && !matches!(number, OBJECT | VOID | DATETIME | TIMEDELTA)
     }
 
+    /// What somebody gives as a dtype, if its number says all of that. Raises what numpy does where it is none.
+    pub(super) fn plain_of(&self, dtype: &Bound<'_, PyAny>) -> PyResult<Option<&Plain>> {
+        if dtype.as_ptr().cast() == &raw mut ffi::PyFloat_Type {
+            return Ok(self.plain(DOUBLE)); // what is meant where nobody says anything
+        }
+        // SAFETY: a static type of numpy's.
+        let class = unsafe { Bound::from_borrowed_ptr(dtype.py(), self.dtype) };
+        let meant;
+        let dtype = if dtype.is_instance(&class)? {
+            dtype
+        } else {
+            meant = class.call1((dtype,))?;
+            &meant
+        };
+        let dtype = dtype.as_ptr().cast::<DtypeObject>();
+        // SAFETY: a live dtype, whose fields never change.
+        let number = usize::try_from(unsafe { (*dtype).number });
+        let plain = number.ok().and_then(|number| self.plain(number));
+        Ok(plain.filter(|plain| plain.is(dtype)))
+    }
+
+    /// Whether it is the class that `know_shared_array` was told of.
+    pub(super) fn is_shared_array(class: &Bound<'_, PyType>) -> bool {
+        class.as_type_ptr() == SHARED_ARRAY.load(Ordering::Acquire)
+    }
+
     /// The dtype that numpy calls so.
     pub(super) fn dtype_of_name<'py>(
         &self,
@@ -257,11 +286,29 @@ impl Numpy {
         data: *mut u8,
         flags: c_int,
     ) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: numpy's static type.
+        let class = unsafe { Borrowed::from_ptr(dtype.py(), self.array.cast()) };
+        // SAFETY: a type, and the caller's promise.
+        unsafe { self.new_array_of(&class.cast_unchecked(), dtype, lengths, data, flags) }
+    }
+
+    /// As `new_array`, of a class below numpy's own.
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn new_array_of<'py>(
+        &self,
+        class: &Bound<'py, PyType>,
+        dtype: Bound<'py, PyAny>,
+        lengths: &[ffi::Py_ssize_t],
+        data: *mut u8,
+        flags: c_int,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = dtype.py();
         // SAFETY: a dtype, whose reference is given away; the caller's promise; attached.
         unsafe {
             let array = (self.new_array)(
-                self.array,
+                class.as_type_ptr(),
                 dtype.into_ptr(),
                 lengths.len() as c_int,
                 lengths.as_ptr(),

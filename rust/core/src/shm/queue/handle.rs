@@ -218,6 +218,12 @@ impl<W: Wake + Send + Sync + 'static> Queue<W> {
         self.here().allocate(length)
     }
 
+    /// As [`Queue::allocate`], where that takes neither a system call nor a wait for another thread. `None` where
+    /// it would, and where there is nothing: `allocate` knows which.
+    pub fn allocate_at_once(&self, length: usize) -> Option<Born> {
+        self.here().allocate_at_once(length)
+    }
+
     /// Looks, before a sleep, for as long as that may save one, if it did so lately; true if there is something
     /// to do on that side. A sender that is called by the system for every item does little else.
     pub fn look(&self, side: Side) -> bool {

@@ -361,6 +361,17 @@ impl<W: Wake + Send + Sync + 'static> Local<W> {
         }
     }
 
+    /// As `allocate`, where that takes neither a system call nor a wait for another thread. `None` where it
+    /// would, and where there is nothing: `allocate` knows which.
+    pub(super) fn allocate_at_once(&self, length: usize) -> Option<Born> {
+        if self.phase.load(Ordering::Acquire) != JOINED {
+            return None;
+        }
+        self.giving.try_lock().ok()?.as_mut()?.settle();
+        let seated = self.seated()?;
+        Born::at_once(&seated, length)
+    }
+
     /// Who waits for room does not look: it is woken when half of it is there, and puts many at once
     /// then, while one that looks would put one by one.
     pub(super) fn look_for(&self, side: Side) -> bool {

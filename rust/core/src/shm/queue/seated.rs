@@ -115,6 +115,34 @@ impl Told for Neighbour {
     }
 }
 
+/// Slabs by where they begin; some of them are there no more, at most as many as there were at the last look, and a few.
+#[derive(Default)]
+struct Register {
+    slabs: BTreeMap<usize, Weak<OwnedSlab>>,
+    /// How many there may be until it is looked which are there still.
+    most: usize,
+}
+
+impl Register {
+    fn add(&mut self, slab: &Arc<OwnedSlab>) {
+        if self.slabs.len() >= self.most {
+            self.slabs.retain(|_, slab| slab.strong_count() > 0);
+            self.most = 2 * self.slabs.len() + FEW;
+        }
+        let begin = slab.content().0.addr().get();
+        self.slabs.insert(begin, Arc::downgrade(slab));
+    }
+
+    /// The last one that begins at `at` or before it.
+    fn before(&self, at: *const u8) -> Option<Arc<OwnedSlab>> {
+        let slabs = self.slabs.range(..=at.addr()).rev();
+        slabs.map(|(_, slab)| slab).find_map(Weak::upgrade)
+    }
+}
+
+/// Slabs that are not worth a look.
+const FEW: usize = 16;
+
 /// What the process holds while it takes part; dropping it lets go of the seat, unless views live on.
 pub(super) struct Seated {
     pub(super) stay: Arc<Stay>,
@@ -122,8 +150,8 @@ pub(super) struct Seated {
     /// This process's part in each arena.
     holders: Box<[OnceLock<Arc<Holder>>]>,
     arena: OnceLock<Arc<Arena>>,
-    /// Memory that was born in the arena, by where it begins.
-    born: Mutex<BTreeMap<usize, Weak<OwnedSlab>>>,
+    /// Memory that was born in the arena.
+    born: Mutex<Register>,
     /// Where those who know the queue's name come; the sentinel answers.
     pub(super) door: Mutex<Option<Door>>,
     /// Who takes part, as the sentinel knows it.
@@ -207,19 +235,24 @@ impl Seated {
     /// Memory of that length which items can name.
     pub(super) fn bear(&self, length: usize) -> Result<Arc<OwnedSlab>, QueueError> {
         let slab = self.arena().allocate(length).map_err(giving::refusal)?;
+        Ok(self.know(slab))
+    }
+
+    /// As `bear`, where that takes neither a system call nor a wait for another thread.
+    fn bear_at_once(&self, length: usize) -> Option<Arc<OwnedSlab>> {
+        let slab = self.arena().allocate_at_once(length)?;
+        Some(self.know(slab))
+    }
+
+    fn know(&self, slab: OwnedSlab) -> Arc<OwnedSlab> {
         let slab = Arc::new(slab);
-        let mut born = lock(&self.born);
-        born.retain(|_, slab| slab.strong_count() > 0);
-        born.insert(slab.content().0.addr().get(), Arc::downgrade(&slab));
-        Ok(slab)
+        lock(&self.born).add(&slab);
+        slab
     }
 
     /// The slab that was born here and has those bytes, and how to name them.
     pub(super) fn born(&self, at: *const u8, length: usize) -> Option<(Arc<OwnedSlab>, SlabRef)> {
-        let born = lock(&self.born);
-        let (_, slab) = born.range(..=at.addr()).next_back()?;
-        let slab = slab.upgrade()?;
-        drop(born);
+        let slab = lock(&self.born).before(at)?;
         let part = slab.part(at, length)?;
         Some((slab, part))
     }
@@ -253,6 +286,14 @@ impl Born {
         })
     }
 
+    /// As `new`, where that takes neither a system call nor a wait for another thread.
+    pub(super) fn at_once(seated: &Seated, length: usize) -> Option<Self> {
+        Some(Self {
+            slab: seated.bear_at_once(length)?,
+            _stay: Arc::clone(&seated.stay),
+        })
+    }
+
     /// Where it lies, and how long it is.
     #[must_use]
     pub fn content(&self) -> (NonNull<u8>, usize) {
@@ -280,6 +321,42 @@ mod tests {
         let arena = seat as u16;
         assert!(second.pin(&Reference { arena, slab: old }).is_none());
         assert!(second.pin(&Reference { arena, slab: new }).is_some());
+    }
+
+    #[test]
+    fn one_that_is_gone_hides_none_that_was_born_around_it() {
+        let shared = Arc::new(Shared::create(Settings::new(1 << 20), None).unwrap());
+        let seated = Seated::join(&shared, Side::Room).unwrap();
+        let small: Vec<_> = (0..4).map(|_| seated.bear(1).unwrap()).collect();
+        let inside = small[1].content().0;
+        drop(small);
+        let large = seated.bear(8 * 16_384).unwrap();
+        assert!(large.part(inside.as_ptr(), 1).is_some());
+        let (found, part) = seated.born(inside.as_ptr(), 100).unwrap();
+        assert_eq!(part.slot, large.reference().slot);
+        drop((found, large));
+        assert!(seated.born(inside.as_ptr(), 100).is_none());
+    }
+
+    #[test]
+    fn few_that_are_gone_are_remembered() {
+        let shared = Arc::new(Shared::create(Settings::new(1 << 24), None).unwrap());
+        let seated = Seated::join(&shared, Side::Room).unwrap();
+        let kept: Vec<_> = (0..10).map(|_| seated.bear(1).unwrap()).collect();
+        let others: Vec<_> = (0..500).map(|_| seated.bear(1).unwrap()).collect();
+        let mut register = Register::default();
+        for slab in &kept {
+            register.add(slab);
+        }
+        for slab in others {
+            register.add(&slab);
+            drop(slab);
+            assert!(register.slabs.len() <= 2 * (kept.len() + 1) + FEW);
+        }
+        for slab in &kept {
+            let found = register.before(slab.content().0.as_ptr()).unwrap();
+            assert!(Arc::ptr_eq(&found, slab));
+        }
     }
 
     #[test]

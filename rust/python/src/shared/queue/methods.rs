@@ -500,13 +500,15 @@ impl SharedQueue {
 
     /// How many items are inside; with others at work, at some moment during the call.
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
+        self.check_open(py)?;
         let length = self.queue.len();
         length.map_err(|failure| refusals::of(py, self, failure))
     }
 
     /// Whether nothing is inside, at some moment during the call.
-    fn empty(&self) -> bool {
-        self.queue.is_empty()
+    fn empty(&self, py: Python<'_>) -> PyResult<bool> {
+        self.check_open(py)?;
+        Ok(self.queue.is_empty())
     }
 
     /// Whether nothing more fits, at some moment during the call.

@@ -5,6 +5,7 @@
 //! lock free. What is copied in large pieces, and every sleep, happens without the interpreter.
 
 mod blocking;
+mod born;
 mod items;
 mod lease;
 mod methods;
@@ -30,6 +31,7 @@ use penstock_core::{
 use pyo3::prelude::*;
 
 use crate::{queue::QueueOperation, waiter::Waiter};
+pub(crate) use born::born_at_once;
 pub(crate) use items::SharedItems;
 pub(crate) use lease::Lease;
 pub(crate) use operation::Operation;
@@ -242,6 +244,14 @@ impl SharedQueue {
             return Ok(());
         }
         Err(refusals::wrong_form(py, self, form))
+    }
+
+    /// Refuses what asks of a queue that this process has left.
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        if self.queue.is_closed() {
+            return Err(refusals::of(py, self, QueueError::Closed));
+        }
+        Ok(())
     }
 
     fn batch_bounds(
