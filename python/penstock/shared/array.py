@@ -130,7 +130,7 @@ class SharedArray(np.ndarray[Any, Any]):
         if not isinstance(queue, SharedQueue | None):
             raise Misuse(
                 f"SharedArray: queue={queue!r} is no SharedQueue",
-                hint="give the queue that the array is to go through, or none for memory of its own",
+                hint="give the queue that the array is to go through, or leave it out",
             )
         length = math.prod(lengths) * kind.itemsize or 1
         memory = _Memory.create(length) if queue is None else queue._allocate(length, timeout)  # noqa: SLF001
