@@ -10,6 +10,7 @@ import pytest
 from penstock import Hedge, Policy
 from penstock.errors import Misuse
 from penstock.testing import FakeClock, capture
+from tests.loops import LOOPS, NATIVE
 
 from .calls import Call, turn_until
 
@@ -125,6 +126,42 @@ async def test_a_failure_alone_is_raised_at_once(anyio_backend):
     with FakeClock(), pytest.raises(OSError):
         await Policy("hedge", Hedge(1.0)).run(fail)
     assert calls == [1]
+
+
+@pytest.mark.parametrize("anyio_backend", [LOOPS[name] for name in NATIVE], ids=NATIVE)
+async def test_a_loser_that_does_not_end_is_left_behind_and_counted(anyio_backend):
+    started = []
+    gate, ended = anyio.Event(), anyio.Event()
+
+    async def work():
+        started.append(None)
+        if len(started) == 2:
+            return "second"
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await gate.wait()
+            ended.set()
+
+    policy = Policy("hedge", Hedge(1.0, grace=2.0))
+    async with anyio.create_task_group() as group:
+        with FakeClock() as clock, capture("hedge") as events:
+            call = Call("native", partial(policy.run, work)).start(group)
+            await turn_until(lambda: started and clock.pending)
+            clock.advance(1.0)
+            await turn_until(lambda: len(started) == 2)
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            clock.advance(1.9)
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            assert not call.is_over
+            clock.advance(0.1)
+            assert await call.ended() == "second"
+            assert [event.kind for event in events] == ["hedged", "won", "left_behind"]
+        gate.set()
+        await ended.wait()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -140,16 +139,25 @@ class HedgePart(Part):
         finally:
             bucket.pending.pop(bell, None)
             if running:
-                await self._dismiss(running)
+                await self._dismiss(running, bell, bucket)
 
-    async def _dismiss(self, losers: list[asyncio.Task[Any]]) -> None:
+    async def _dismiss(self, losers: list[asyncio.Task[Any]], bell: _Bell, bucket: Any) -> None:
         for loser in losers:
             loser.cancel()
-        _, left = await sys.modules["asyncio"].wait(losers, timeout=self.hedge.grace)
-        for loser in losers:
             loser.add_done_callback(_look_at)
-        for _ in left:
-            self.place.report("left_behind", 0, self.hedge.grace)
+            loser.add_done_callback(bell.ring)
+        bell.is_time = False
+        when = bucket.pending[bell] = clock.now() + self.hedge.grace
+        if when < bucket.watch.next:
+            bucket.watch.wake_at(when)
+        try:
+            while not bell.is_time and not all(loser.done() for loser in losers):
+                await bell.wait()
+        finally:
+            bucket.pending.pop(bell, None)
+        for loser in losers:
+            if not loser.done():
+                self.place.report("left_behind", 0, self.hedge.grace)
 
     async def race_trio(self, inner: Callable[..., Any], fn: Any, args: Any, kwargs: Any) -> Any:
         """On trio: the nursery waits for the losers, however long they take."""

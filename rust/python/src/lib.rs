@@ -71,6 +71,7 @@ mod _native {
         crate::queue::install_shortcuts(module.py())?;
         crate::shared::install_shortcuts(module.py())?;
         crate::resilience::install_shortcuts(module.py())?;
+        penstock_core::resilience::table::prepare();
         Ok(())
     }
 }

@@ -96,6 +96,12 @@ fn length<T>() -> usize {
 /// One comes or goes at a time, and a fork waits for it.
 static TURN: LazyLock<Guarded<()>> = LazyLock::new(|| Guarded::new(()));
 
+/// Makes the lock of those who come and go. A child that is forked while another thread makes it would wait for that
+/// thread for ever, so the extension calls this as it is loaded, before there is a table that anybody shares.
+pub fn prepare() {
+    LazyLock::force(&TURN);
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Table<T> {
