@@ -11,7 +11,7 @@ from penstock import _clock as clock
 from penstock.errors import Misuse
 
 from .errors import LimitExceeded
-from .scope import check_scope, state_name
+from .scope import check_scope, shared_state
 from .strategy import Part, Place, Strategy, check_count, check_number
 from .weave_text import indented
 from .which import Which, check_which, takes
@@ -80,14 +80,17 @@ class AdaptivePart(Part):
 
         self.limit = limit
         self.place = place
-        self.state = AdaptiveState(
-            initial=limit.initial,
-            min_limit=limit.min_limit,
-            max_limit=limit.max_limit,
-            window=round(limit.window * 1e9),
-            tolerance=limit.tolerance,
-            name=state_name(limit.scope, place),
-            key=place.key,
+        self.state = shared_state(
+            limit.scope,
+            place,
+            partial(
+                AdaptiveState,
+                initial=limit.initial,
+                min_limit=limit.min_limit,
+                max_limit=limit.max_limit,
+                window=round(limit.window * 1e9),
+                tolerance=limit.tolerance,
+            ),
         )
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock import _clock as clock
 
-from .scope import check_scope, exchange_label, exchange_module, state_name
+from .scope import check_scope, exchange_label, exchange_module, shared_state
 from .strategy import check_number
 
 if TYPE_CHECKING:
@@ -51,13 +51,16 @@ class Budget:
         from penstock._native import BudgetState
 
         label = exchange_label(self.scope)
-        state = BudgetState(
-            ratio=self.ratio,
-            min_per_second=self.min_per_second,
-            window=round(self.window * 1e9),
-            name=state_name(self.scope, place),
-            key=place.key,
-            exchange=label,
+        state = shared_state(
+            self.scope,
+            place,
+            partial(
+                BudgetState,
+                ratio=self.ratio,
+                min_per_second=self.min_per_second,
+                window=round(self.window * 1e9),
+                exchange=label,
+            ),
         )
         part = BudgetPart(state)
         if label is not None and self.min_per_second > 0:

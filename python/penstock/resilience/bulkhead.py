@@ -15,7 +15,7 @@ from penstock._loops import current_hub
 
 from .errors import BulkheadFull
 from .limit import current_deadline
-from .scope import check_scope, state_name
+from .scope import check_scope, shared_state
 from .strategy import Part, Place, Strategy, check_count, check_number
 from .waiting import wait_blocking, wait_until
 from .weave_text import indented
@@ -79,8 +79,13 @@ class BulkheadPart(Part):
 
         self.bulkhead = bulkhead
         self.place = place
-        self.state = ConcurrencyState(
-            limit=bulkhead.max_concurrent, name=state_name(bulkhead.scope, place), key=place.key
+        self.state = shared_state(
+            bulkhead.scope,
+            place,
+            partial(
+                ConcurrencyState,
+                limit=bulkhead.max_concurrent,
+            ),
         )
         self._waiting: deque[_Waiter] = deque()
         self._lock = threading.Lock()

@@ -16,7 +16,7 @@ from penstock.tracing import current_span
 
 from . import events
 from .errors import CircuitOpen
-from .scope import check_scope, exchange_label, exchange_module, state_name
+from .scope import check_scope, exchange_label, exchange_module, shared_state
 from .strategy import Part, Place, Strategy, check_count, check_number
 from .weave_text import indented
 from .which import Which, check_which, takes
@@ -166,24 +166,27 @@ class BreakerPart(Part):
         self._tell = place.report.tell
         self._link: Any = None
         unit = 1e9 if breaker.window == "time" else 1
-        self.state = BreakerState(
-            window=breaker.window,
-            size=round(breaker.size * unit),
-            failure_threshold=breaker.failure_threshold or 0,
-            failure_rate=breaker.failure_rate or 0.0,
-            slow_rate=breaker.slow_rate or 0.0,
-            slow_after=round((breaker.slow_after or 0.0) * 1e9),
-            min_calls=breaker.min_calls,
-            open_for=round(breaker.open_for * 1e9),
-            probes=breaker.probes,
-            success_threshold=breaker.success_threshold,
-            probe_failures=breaker.probe_failures,
-            probe_expires=round(breaker.probe_expires * 1e9),
-            mode=breaker.mode,
-            name=state_name(breaker.scope, place),
-            key=place.key,
-            on_transition=partial(_tell, weakref.ref(self)),
-            exchange=exchange_label(breaker.scope),
+        self.state = shared_state(
+            breaker.scope,
+            place,
+            partial(
+                BreakerState,
+                window=breaker.window,
+                size=round(breaker.size * unit),
+                failure_threshold=breaker.failure_threshold or 0,
+                failure_rate=breaker.failure_rate or 0.0,
+                slow_rate=breaker.slow_rate or 0.0,
+                slow_after=round((breaker.slow_after or 0.0) * 1e9),
+                min_calls=breaker.min_calls,
+                open_for=round(breaker.open_for * 1e9),
+                probes=breaker.probes,
+                success_threshold=breaker.success_threshold,
+                probe_failures=breaker.probe_failures,
+                probe_expires=round(breaker.probe_expires * 1e9),
+                mode=breaker.mode,
+                on_transition=partial(_tell, weakref.ref(self)),
+                exchange=exchange_label(breaker.scope),
+            ),
         )
 
     def weave(self, code: Weave, body: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from functools import cached_property, wraps
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
 
 from penstock._loops import current_hub
@@ -399,7 +399,7 @@ class KeyedPolicy:
         """Gives the key of the arguments of a call."""
         self._max_keys = max_keys
         self._known: OrderedDict[str, Policy] = OrderedDict()
-        self._lock = Lock()
+        self._lock = RLock()
 
     def for_key(self, key: Hashable, /) -> Policy:
         """The policy for one key; the same object as long as it is remembered."""

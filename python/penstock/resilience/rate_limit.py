@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock import _clock as clock
@@ -10,7 +11,7 @@ from penstock.errors import Misuse
 
 from .errors import RateLimited
 from .limit import current_deadline
-from .scope import check_scope, exchange_label, exchange_module, state_name
+from .scope import check_scope, exchange_label, exchange_module, shared_state
 from .strategy import Part, Place, Strategy, check_count, check_number
 
 if TYPE_CHECKING:
@@ -72,13 +73,16 @@ class RatePart(Part):
         self.rate = rate
         self.place = place
         self.max_wait = round(rate.max_wait * 1e9)
-        self.state = RateState(
-            limit=rate.limit,
-            per=round(rate.per * 1e9),
-            burst=rate.burst or rate.limit,
-            name=state_name(rate.scope, place),
-            key=place.key,
-            exchange=exchange_label(rate.scope),
+        self.state = shared_state(
+            rate.scope,
+            place,
+            partial(
+                RateState,
+                limit=rate.limit,
+                per=round(rate.per * 1e9),
+                burst=rate.burst or rate.limit,
+                exchange=exchange_label(rate.scope),
+            ),
         )
         self._link: object = None
 

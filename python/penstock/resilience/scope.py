@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from penstock.errors import Misuse
+from penstock.errors import Full, Misuse
 
 if TYPE_CHECKING:
     from .strategy import Place
 
-__all__ = ("check_scope", "exchange_label", "exchange_module", "shown_scope", "state_name")
+__all__ = ("check_scope", "exchange_label", "exchange_module", "shared_state", "shown_scope")
+
+T = TypeVar("T")
 
 _SHARED_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SCHEMES = {"redis", "rediss", "unix"}
@@ -71,7 +74,23 @@ def exchange_module() -> Any:
     return importlib.import_module("penstock.engines.redis")
 
 
-def state_name(scope: str, place: Place) -> str | None:
+def shared_state(scope: str, place: Place, make: Callable[..., T]) -> T:
+    """A native state of one key, which `make` makes of `name=` and `key=`.
+
+    Where the machine's table has no room for one more key, its state is this process's own, and
+    that is an event: a call is not refused for want of a place to count it in.
+    """
+    name = _state_name(scope, place)
+    try:
+        return make(name=name, key=place.key)
+    except Full as full:
+        if scope != "machine" or not place.key:
+            raise
+        place.report("not_shared", error=full)
+        return make(name=None, key=place.key)
+
+
+def _state_name(scope: str, place: Place) -> str | None:
     """The name of a state in the machine's table; None for one of this process."""
     if scope == "process":
         return None
