@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic_ns, perf_counter_ns, sleep
 from typing import Any
 
@@ -100,13 +101,14 @@ def watcher(name: str, url: str) -> Iterator[Callable[[Any], int]]:
 
 
 @contextmanager
-def opened_elsewhere() -> Iterator[Work]:
-    """An operation is one opening; a sample is what the other machine needed to follow."""
+def opened_elsewhere(other_machine: str, scope: str) -> Iterator[Work]:
+    """An operation is one opening; a sample is what the other process needed to see it."""
     name = _name()
     with redis_server() as url:
-        made = penstock(name, url)
+        scope = scope or url
+        made = penstock(name, scope)
         fail = made(unavailable)
-        with machine("other"), beside(watcher, name, url) as other:
+        with machine(other_machine), beside(watcher, name, scope) as other:
             sleep(2.5)
 
             def once() -> int:
@@ -151,9 +153,20 @@ CASES = (
         room="resilience",
         name="opening-machines",
         question="How long after the last failure that a breaker puts up with is it open on "
-        "another machine?",
+        "another machine, or process?",
         contenders=[
-            Contender("penstock", f'{SCOPED}"redis://…")`', opened_elsewhere, "penstock"),
+            Contender(
+                "penstock",
+                f'{SCOPED}"redis://…")`, another machine',
+                partial(opened_elsewhere, "other", ""),
+                "penstock",
+            ),
+            Contender(
+                "one machine",
+                f'{SCOPED}"machine")`, another process, looked at each {LOOK * 1e6:.0f} µs',
+                partial(opened_elsewhere, "", "machine"),
+                "penstock",
+            ),
         ],
         is_right=lambda n, answer: len(answer) == n and all(each > 0 for each in answer),
         figures=[percentile(50), percentile(99), longest()],

@@ -23,7 +23,10 @@ end
 local last = tonumber(own['=last'] or now)
 local is_gap = now - last > silence or now < last
 for machine, report in pairs(reports) do
-  if is_gap or report.seen > now then report.seen = now end
+  if is_gap or report.seen > now then
+    report.seen = now
+    redis.call('HSET', key, machine, cjson.encode(report))
+  end
   if now - report.seen > silence then
     reports[machine] = nil
     redis.call('HDEL', key, machine)
