@@ -21,6 +21,7 @@ ROOMS = (
     "outbox",
     "saga",
     "resilience",
+    "client",
 )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-try:
-    import httpx2 as _httpx2  # noqa: F401
-except ImportError as missing:
-    missing.add_note('hint: penstock.client needs httpx2: pip install "penstock[client]"')
-    raise
+from importlib.util import find_spec
+
+if find_spec("httpx2") is None:
+    raise ImportError('penstock.client needs httpx2: pip install "penstock[client]"', name="httpx2")

@@ -226,16 +226,16 @@ class Policy:
         Raises Misuse for what is no transport, and for a policy with a Cache.
 
         """
-        from .transports.awaited import awaited_transport
-        from .transports.blocking import blocking_transport
         from .transports.clients import check_transport
         from .transports.course import Course
         from .transports.statuses import FAILED_STATUSES
 
         library, is_async = check_transport(self.name, inner)
-        made = awaited_transport(library) if is_async else blocking_transport(library)
         failures = FAILED_STATUSES if statuses is None else statuses
-        return cast(T, made(inner, Course(self, library, key, failures, max_body)))
+        course = Course(self, library, key, failures, max_body)
+        family = course.family
+        made = family.AsyncPolicyTransport if is_async else family.PolicyTransport
+        return cast(T, made(inner, course))
 
     def aiohttp_middleware(
         self,
@@ -249,7 +249,7 @@ class Policy:
         aiohttp 3.12 or newer. `CircuitOpen` and its like are ClientConnectionError as well, and
         timeouts ServerTimeoutError. A place is given back when the head of a long body has come.
         """
-        from .transports.aiohttp import aiohttp_middleware
+        from .transports.aiohttp_session import aiohttp_middleware
         from .transports.statuses import FAILED_STATUSES
 
         failures = FAILED_STATUSES if statuses is None else statuses

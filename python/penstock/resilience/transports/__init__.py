@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .clients import also, library_of
+from .clients import also
 from .origins import origin_of
 from .repeats import IDEMPOTENT_METHODS, once
 from .statuses import FAILED_STATUSES
 
-__all__ = ("FAILED_STATUSES", "IDEMPOTENT_METHODS", "also", "library_of", "once", "origin_of")
+__all__ = ("FAILED_STATUSES", "IDEMPOTENT_METHODS", "also", "once", "origin_of")

@@ -11,7 +11,7 @@ from penstock.errors import Expired, Misuse, PenstockError, Rejected
 from penstock.resilience.cache import Cache
 from penstock.resilience.strategy import check_count
 
-from .clients import also
+from .clients import also, family
 from .repeats import is_repeatable
 from .statuses import check_statuses
 
@@ -82,12 +82,8 @@ class Course:
         self.statuses = check_statuses(policy.name, statuses)
         self.max_body = max_body
         self.keyed: KeyedPolicy = policy.by_origin if key is None else policy.keyed(key)
-        self._key = key
-        kind = {
-            "__module__": __name__,
-            "__doc__": "An answer that counts as a failure, as long as the policy goes on.",
-        }
-        self.failed_status: type[Any] = type("FailedStatus", (library.HTTPStatusError,), kind)
+        self.family = family(library.__name__)
+        self.failed_status: type[Any] = self.family.FailedStatus
 
     def policy(self, request: Any) -> Policy:
         """The one for where the request goes, or that one's for what may not be sent twice."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any
+
+import aiohttp
 
 from penstock.errors import Misuse
 from penstock.resilience.strategy import check_count
 
+from .aiohttp_family import FailedStatus
 from .clients import also
 from .course import REFUSALS, Opened, check_policy
 from .repeats import IDEMPOTENT_METHODS
@@ -26,25 +28,11 @@ def aiohttp_middleware(
     policy: Policy, key: Callable[[Any], Hashable] | None, statuses: object, max_body: int
 ) -> Callable[[Any, _Handler], Awaitable[Any]]:
     """See `Policy.aiohttp_middleware`."""
-    aiohttp: Any = importlib.import_module("aiohttp")
     check_policy(policy)
     check_count("aiohttp_middleware", "max_body", max_body, 0)
     failures = check_statuses(policy.name, statuses)
     keyed = policy.by_origin if key is None else policy.keyed(key)
     fixed = (aiohttp.BytesPayload, aiohttp.StringPayload, aiohttp.JsonPayload)
-
-    class FailedStatus(aiohttp.ClientResponseError):  # type: ignore[misc]
-        """An answer that counts as a failure, as long as the policy goes on."""
-
-        def __init__(self, response: Any) -> None:
-            super().__init__(
-                response.request_info,
-                response.history,
-                status=response.status,
-                message=response.reason or "",
-                headers=response.headers,
-            )
-            self.answer = response
 
     def is_repeatable(request: Any) -> bool:
         if request.method not in IDEMPOTENT_METHODS and "Idempotency-Key" not in request.headers:
