@@ -68,6 +68,7 @@ __all__ = [
     "Tracer",
     "WatchedSelector",
     "__version__",
+    "born_at_once",
     "build_profile",
     "current_context_bytes",
     "current_span",
