@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import monotonic_ns, perf_counter_ns, sleep
 from typing import Any
 
 from benches.case import Case, Contender, Lap, Target, Work, longest, percentile
 from benches.resilience.calls import THRESHOLD, answer
-from benches.shared.beside import beside
+from benches.shared.beside import SPAWN, beside
 
 PROCESSES = 8
 PACE = 0.001  # seconds between two calls of one process
@@ -74,12 +75,46 @@ def opened() -> Iterator[Work]:
                     continue
             return [other.end() - begun for other in others]
 
-        def work(n: int) -> Lap:
-            started = perf_counter_ns()
-            samples = [sample for _ in range(n) for sample in once()]
-            return Lap.since(started, samples, samples)
+        yield partial(sampled, once)
 
-        yield work
+
+@contextmanager
+def looker(event: Any) -> Iterator[Callable[[Any], int]]:
+    """Looks each millisecond whether the event is set; the moment at which it was."""
+
+    def lap(_: Any) -> int:
+        end = monotonic_ns() + PATIENCE * 1e9
+        while monotonic_ns() < end:
+            if event.is_set():
+                return monotonic_ns()
+            sleep(PACE)
+        return 0
+
+    yield lap
+
+
+@contextmanager
+def set_by_hand() -> Iterator[Work]:
+    event = SPAWN.Event()
+    with ExitStack() as stack:
+        others = [stack.enter_context(beside(looker, event)) for _ in range(PROCESSES - 1)]
+
+        def once() -> list[int]:
+            event.clear()
+            for other in others:
+                other.begin(1)
+            sleep(20 * PACE)
+            begun = monotonic_ns()
+            event.set()
+            return [other.end() - begun for other in others]
+
+        yield partial(sampled, once)
+
+
+def sampled(once: Callable[[], list[int]], n: int) -> Lap:
+    started = perf_counter_ns()
+    samples = [sample for _ in range(n) for sample in once()]
+    return Lap.since(started, samples, samples)
 
 
 CASES = (
@@ -95,7 +130,12 @@ CASES = (
                 "millisecond in each process",
                 opened,
                 "penstock",
-            )
+            ),
+            Contender(
+                "multiprocessing.Event",
+                "floor: set once, looked at each millisecond in each process",
+                set_by_hand,
+            ),
         ],
         is_right=lambda n, answer: len(answer) == 7 * n and all(each > 0 for each in answer),
         figures=[percentile(50), percentile(99), longest()],

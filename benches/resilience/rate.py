@@ -162,14 +162,14 @@ def asked_by_all(made: Callable[[int], Any], opened: Callable[[Any], Take]) -> I
             for other in others:
                 other.begin(span)
             granted = sum(other.end() for other in others)
-            return Lap(granted, round(1e9 * n / LIMIT))
+            return Lap((n, granted), round(1e9 * n / LIMIT))
 
         yield work
 
 
 def error() -> Figure:
     """How far what was granted is from the limit, in hundredths of it."""
-    return Figure("error", PERCENT, lambda lap, n: 100 * abs(lap.answer - n) / n)
+    return Figure("error", PERCENT, lambda lap, n: 100 * abs(lap.answer[1] - n) / n)
 
 
 plain = partial(contender, called, refuses)
@@ -220,7 +220,7 @@ CASES = (
                 "limits",
             ),
         ],
-        is_right=lambda _, granted: granted > 0,
+        is_right=lambda n, answer: answer[0] == n and answer[1] > 0,
         figures=[error()],
         targets=[Target(1.0)],
         least=LIMIT,  # whole seconds, as a fixed window counts

@@ -6,12 +6,15 @@ pause, until it gets it. The time counts from the signal.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -74,39 +77,68 @@ def killed(made: Callable[[str], Any], prepare: Callable[[Any], None]) -> Iterat
     name = f"bench-recovery-{os.getpid()}-{perf_counter_ns()}"
     policy = made(name)
 
-    def once() -> int:
-        prepare(policy)
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=held, args=(made, name, theirs), daemon=True)
-        process.start()
-        ours.recv()
+    def take() -> bool:
         try:
             policy.call(answer)
         except Rejected:
-            pass
-        else:
-            raise WrongAnswer("what another process holds was given out once more")
-        assert process.pid is not None
-        begun = perf_counter_ns()
-        os.kill(process.pid, signal.SIGKILL)
-        try:
-            while perf_counter_ns() - begun < PATIENCE * 1e9:
-                try:
-                    policy.call(answer)
-                except Rejected:
-                    continue
+            return False
+        return True
+
+    def once() -> int:
+        prepare(policy)
+        return freed(held, (made, name), take)
+
+    yield partial(sampled, once)
+
+
+def freed(hold: Callable[..., None], arguments: tuple[Any, ...], take: Callable[[], bool]) -> int:
+    """Nanoseconds from the holder's death until it can be taken; 0 if it never could."""
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold, args=(*arguments, theirs), daemon=True)
+    process.start()
+    ours.recv()
+    if take():
+        raise WrongAnswer("what another process holds was given out once more")
+    assert process.pid is not None
+    begun = perf_counter_ns()
+    os.kill(process.pid, signal.SIGKILL)
+    try:
+        while perf_counter_ns() - begun < PATIENCE * 1e9:
+            if take():
                 return perf_counter_ns() - begun
-        finally:
-            process.join()
-            ours.close()
-        return 0
+    finally:
+        process.join()
+        ours.close()
+    return 0
 
-    def work(n: int) -> Lap:
-        started = perf_counter_ns()
-        samples = [once() for _ in range(n)]
-        return Lap.since(started, samples, samples)
 
-    yield work
+def sampled(once: Callable[[], int], n: int) -> Lap:
+    started = perf_counter_ns()
+    samples = [once() for _ in range(n)]
+    return Lap.since(started, samples, samples)
+
+
+def locked(path: str, line: Connection) -> None:
+    """In the process that will be killed: has the lock, and says so."""
+    with Path(path).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        line.send("held")
+        sleep(PATIENCE)
+
+
+@contextmanager
+def lock_of_a_file() -> Iterator[Work]:
+    with NamedTemporaryFile() as file:
+
+        def take() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            fcntl.flock(file, fcntl.LOCK_UN)
+            return True
+
+        yield partial(sampled, partial(freed, locked, (file.name,), take))
 
 
 def case(name: str, what: str, settings: str, opening: Any) -> Case:
@@ -114,7 +146,14 @@ def case(name: str, what: str, settings: str, opening: Any) -> Case:
         room="resilience",
         name=name,
         question=f"How long is {what} gone whose holder is killed?",
-        contenders=[Contender("penstock", settings, opening, "penstock")],
+        contenders=[
+            Contender("penstock", settings, opening, "penstock"),
+            Contender(
+                "flock",
+                "floor: a file's lock, which the kernel drops as its holder dies",
+                lock_of_a_file,
+            ),
+        ],
         is_right=lambda n, answer: len(answer) == n and all(each > 0 for each in answer),
         figures=[percentile(50), longest()],
         targets=[Target(1.0, figure="longest")],
