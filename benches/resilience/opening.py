@@ -26,7 +26,9 @@ PATIENCE = 5.0  # seconds after which a process says that it was never refused
 def policy(name: str) -> Any:
     from penstock import CircuitBreaker, Policy
 
-    return Policy(name, CircuitBreaker(failure_threshold=THRESHOLD, scope="machine"))
+    # In a row they would not be: the other processes succeed in between.
+    breaker = CircuitBreaker(failure_threshold=THRESHOLD, window="time", size=10.0, scope="machine")
+    return Policy(name, breaker)
 
 
 def unavailable() -> None:
@@ -126,8 +128,8 @@ CASES = (
         contenders=[
             Contender(
                 "penstock",
-                f'`CircuitBreaker(failure_threshold={THRESHOLD}, scope="machine")`; a call each '
-                "millisecond in each process",
+                f'`CircuitBreaker(failure_threshold={THRESHOLD}, window="time", scope="machine")`; '
+                "a call each millisecond in each process",
                 opened,
                 "penstock",
             ),

@@ -1,4 +1,23 @@
 //! The breaker's and the ledger's compare-and-swaps under loom.
+//!
+//! Each of these changes was tried, and seen by the models named:
+//!
+//! | change | red |
+//! |---|---|
+//! | `may_probe` always true | one of two probes, a dead holder's probe, what a probe did |
+//! | `begin_probe` sets its bit without `may_probe` | one of two probes, a dead holder's probe |
+//! | `open` looks at neither state nor generation | one of two failures |
+//! | nobody is ever dead | a dead holder's probe, a dead holder's permit |
+//! | everybody is dead | both, one of two probes, what a probe did, a permit has one holder |
+//! | a probe's lease is stored, not swapped | one of two probes, a dead holder's probe |
+//! | the word is swapped Relaxed, or swapped Release and read Relaxed | what a probe did |
+//! | the ledger is swapped Relaxed, only Acquire, or only Release | a permit has one holder |
+//! | the rate is stored, not swapped | a rate of one |
+//!
+//! These were tried too, and no model here sees them: the word read Relaxed or swapped Release, as one makes
+//! up for the other; a probe's lease swapped Relaxed, as the word orders what a probe did; in `begin_probe` and
+//! `end_probe` the look at the probe's own bit, and in the latter at the generation; a lease that is never given
+//! back, as one of an earlier generation is taken over.
 #![cfg(penstock_loom)]
 
 use loom::{
