@@ -15,9 +15,9 @@
 //! | the rate is stored, not swapped | a rate of one |
 //!
 //! These were tried too, and no model here sees them: the word read Relaxed or swapped Release, as one makes
-//! up for the other; a probe's lease swapped Relaxed, as the word orders what a probe did; in `begin_probe` and
-//! `end_probe` the look at the probe's own bit, and in the latter at the generation; a lease that is never given
-//! back, as one of an earlier generation is taken over.
+//! up for the other; a probe's lease swapped Relaxed, as the word orders what a probe did; a lease that is not
+//! given back, as there is another one; in `begin_probe` and `end_probe` the look at the probe's own bit, and in
+//! the latter at the generation.
 #![cfg(penstock_loom)]
 
 use loom::{
