@@ -94,13 +94,24 @@ def test_objects_come_with_their_kind(queue: SharedQueue[Any], handle: Handle):
 def test_large_buffers_stand_behind_their_pickle(queue: SharedQueue[Any], handle: Handle):
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(10_000)
-    queue.put([array])
+    queue.put([[array]])
     kind, record = handle.receive(200_000)
     assert (kind, handle.record.buffers) == (lib.PENSTOCK_PICKLE, 1)
     assert record.endswith(array.tobytes())
     stream, buffer = record[: -array.nbytes], record[-array.nbytes :]
-    [loaded] = pickle.loads(stream, buffers=[buffer])
+    [[loaded]] = pickle.loads(stream, buffers=[buffer])
     assert (loaded == array).all()
+
+
+def test_the_content_of_a_containers_arrays_stands_behind_it(
+    queue: SharedQueue[Any], handle: Handle
+):
+    numpy = pytest.importorskip("numpy")
+    array, other = numpy.arange(10_000), numpy.ones(5_000)
+    queue.put({"number": 1, "array": array, "other": other})
+    kind, record = handle.receive(200_000)
+    assert (kind, handle.record.buffers) == (lib.PENSTOCK_MIXED, 2)
+    assert record.endswith(array.tobytes() + other.tobytes())
 
 
 def test_an_arrays_content_stands_behind_its_head(queue: SharedQueue[Any], handle: Handle):

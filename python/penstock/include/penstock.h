@@ -104,7 +104,8 @@ typedef enum penstock_kind {
     PENSTOCK_TEXT_LATIN1 = 4, /* a string whose characters take 1 byte each */
     PENSTOCK_TEXT_UCS2 = 5,  /* 2 bytes each, in this machine's order */
     PENSTOCK_TEXT_UCS4 = 6,  /* 4 bytes each, in this machine's order */
-    PENSTOCK_ARRAY = 7       /* a numpy array: a head that may change, and its content behind it */
+    PENSTOCK_ARRAY = 7,      /* a numpy array: a head that may change, and its content behind it */
+    PENSTOCK_MIXED = 8       /* as SHORT, with numpy arrays in it, whose content stands behind it */
 } penstock_kind;
 
 /* What can be waited for. */

@@ -57,22 +57,49 @@ pub(super) unsafe fn bytes<'a>((from, length): Content) -> &'a [u8] {
 pub(super) fn put_head(writer: &mut Writer<'_>, object: &Bound<'_, PyAny>) -> Option<Content> {
     let numpy = Numpy::of(object)?;
     let array = object.as_ptr().cast::<ArrayObject>();
-    // SAFETY: `of` has looked at the type; alive and borrowed for the call. No code of Python's runs while the
-    // fields are looked at, but for the name of a dtype, which is asked for before what is read here.
+    // SAFETY: `of` has looked at the type; alive and borrowed for the call. The name of a dtype is asked for
+    // before the fields are looked at.
+    unsafe {
+        let dtype = (*array).dtype;
+        match numpy.plain_is(dtype) {
+            Some(plain) => put_layout(writer, array, (None, plain.size)),
+            None => {
+                let (name, size) = name(object, (*dtype).number)?;
+                put_layout(writer, array, (Some(&name), size))
+            }
+        }
+    }
+}
+
+/// As `put_head`, for dtypes that a number says all of; no code of Python's is run.
+pub(super) fn put_plain_head(
+    writer: &mut Writer<'_>,
+    numpy: &Numpy,
+    object: &Bound<'_, PyAny>,
+) -> Option<Content> {
+    if !Numpy::is_array(object) {
+        return None;
+    }
+    let array = object.as_ptr().cast::<ArrayObject>();
+    // SAFETY: the type was looked at; alive and borrowed for the call.
+    unsafe {
+        let plain = numpy.plain_is((*array).dtype)?;
+        put_layout(writer, array, (None, plain.size))
+    }
+}
+
+/// Writes a head, given the name of the dtype, if its number does not say all, and the size of an element.
+///
+/// # Safety
+/// An array that is alive.
+unsafe fn put_layout(
+    writer: &mut Writer<'_>,
+    array: *mut ArrayObject,
+    (name, size): (Option<&str>, usize),
+) -> Option<Content> {
+    // SAFETY: the caller's. No code of Python's runs while the fields are looked at.
     unsafe {
         let number = (*(*array).dtype).number;
-        let plain = usize::try_from(number)
-            .ok()
-            .and_then(|number| numpy.plain(number))
-            .filter(|plain| plain.is((*array).dtype));
-        let named;
-        let (name, size) = match plain {
-            Some(plain) => (None, plain.size),
-            None => {
-                named = name(object, number)?;
-                (Some(named.0.as_bytes()), named.1)
-            }
-        };
         let flags = (*array).flags;
         let mut how = match () {
             () if flags & C_CONTIGUOUS != 0 => 0,
@@ -92,7 +119,7 @@ pub(super) fn put_head(writer: &mut Writer<'_>, object: &Bound<'_, PyAny>) -> Op
             None => writer.put([how, number as u8])?,
             Some(name) => {
                 writer.put([how, NAMED + name.len() as u8])?;
-                writer.put_all(name)?;
+                writer.put_all(name.as_bytes())?;
             }
         }
         writer.put([dimensions as u8])?;
@@ -258,9 +285,23 @@ pub(super) fn view<'py>(
     slab: Pinned,
 ) -> Result<Bound<'py, PyAny>, DecodeError> {
     let mut reader = Reader(head);
-    let head = Head::take(py, &mut reader)?;
+    let array = next_view(py, &mut reader, slab)?;
+    if reader.0.is_empty() {
+        Ok(array)
+    } else {
+        Err(DecodeError::Nonsense)
+    }
+}
+
+/// As `view`, of a head with more behind it.
+pub(super) fn next_view<'py>(
+    py: Python<'py>,
+    reader: &mut Reader<'_>,
+    slab: Pinned,
+) -> Result<Bound<'py, PyAny>, DecodeError> {
+    let head = Head::take(py, reader)?;
     let (data, length) = slab.content();
-    if !reader.0.is_empty() || head.total != length {
+    if head.total != length {
         return Err(DecodeError::Nonsense);
     }
     let is_aligned = length == 0 || data.addr().get().is_multiple_of(head.alignment);

@@ -15,6 +15,9 @@ pub(crate) const TEXT_4: u16 = 6;
 /// An array of numpy's; see [`super::arrays`].
 pub(crate) const ARRAY: u16 = 7;
 
+/// A container in the short code with arrays among its values, each of which has its content beside the record.
+pub(crate) const MIXED: u16 = 8;
+
 /// The code of a string whose characters take so many bytes each.
 #[inline(always)]
 pub(crate) const fn text(width: u8) -> u16 {

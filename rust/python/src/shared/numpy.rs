@@ -145,8 +145,7 @@ impl Numpy {
     /// numpy, if `object` is an array and neither of a subclass nor of a numpy of another interface.
     #[inline]
     pub(super) fn of(object: &Bound<'_, PyAny>) -> Option<&'static Self> {
-        let kind = object.get_type_ptr();
-        if kind == ARRAY.load(Ordering::Acquire) || kind == SHARED_ARRAY.load(Ordering::Acquire) {
+        if Self::is_array(object) {
             // Types are set aside only after numpy was found, or the class has imported it.
             return Self::get(object.py()).ok().flatten();
         }
@@ -154,6 +153,27 @@ impl Numpy {
             return Self::meet(object);
         }
         None
+    }
+
+    /// Whether it is an array of a kind that was met before.
+    #[inline]
+    pub(super) fn is_array(object: &Bound<'_, PyAny>) -> bool {
+        let kind = object.get_type_ptr();
+        kind == ARRAY.load(Ordering::Acquire) || kind == SHARED_ARRAY.load(Ordering::Acquire)
+    }
+
+    /// numpy, if somebody has imported it.
+    pub(super) fn get_if_imported(py: Python<'_>) -> Option<&'static Self> {
+        if let Some(numpy) = NUMPY.get(py) {
+            return numpy.as_ref();
+        }
+        let modules = py.import(intern!(py, "sys")).ok()?;
+        let modules = modules.getattr(intern!(py, "modules")).ok()?;
+        if !modules.contains(intern!(py, "numpy")).ok()? {
+            return None;
+        }
+        // What cannot be looked up now is looked up again.
+        Self::get(py).ok().flatten()
     }
 
     /// As `of`, where no array was met before.
@@ -237,6 +257,16 @@ impl Numpy {
         number < NUMBERS && !matches!(number, OBJECT | VOID | DATETIME | TIMEDELTA)
     }
 
+    /// What a dtype's number stands for, if it says all of it.
+    ///
+    /// # Safety
+    /// A dtype that is alive.
+    pub(super) unsafe fn plain_is(&self, dtype: *mut DtypeObject) -> Option<&Plain> {
+        // SAFETY: the caller's; its fields never change.
+        let number = usize::try_from(unsafe { (*dtype).number }).ok()?;
+        self.plain(number).filter(|plain| plain.is(dtype))
+    }
+
     /// What somebody gives as a dtype, if its number says all of that. Raises what numpy does where it is none.
     pub(super) fn plain_of(&self, dtype: &Bound<'_, PyAny>) -> PyResult<Option<&Plain>> {
         if dtype.as_ptr().cast() == &raw mut ffi::PyFloat_Type {
@@ -251,11 +281,8 @@ impl Numpy {
             meant = class.call1((dtype,))?;
             &meant
         };
-        let dtype = dtype.as_ptr().cast::<DtypeObject>();
-        // SAFETY: a live dtype, whose fields never change.
-        let number = usize::try_from(unsafe { (*dtype).number });
-        let plain = number.ok().and_then(|number| self.plain(number));
-        Ok(plain.filter(|plain| plain.is(dtype)))
+        // SAFETY: a live dtype.
+        Ok(unsafe { self.plain_is(dtype.as_ptr().cast()) })
     }
 
     /// Whether it is the class that `know_shared_array` was told of.

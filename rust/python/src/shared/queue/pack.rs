@@ -111,7 +111,7 @@ impl Pack {
         if let Ok(view) = object.cast_exact::<PyMemoryView>() {
             return self.add_view(view);
         }
-        if self.add_array(object, &mut room) {
+        if self.add_array(object, &mut room) || self.add_mixed(object, &mut room) {
             return Ok(());
         }
         self.add_pickle(object, intern!(object.py(), "dump"))
@@ -136,6 +136,20 @@ impl Pack {
         };
         let stream = Stream::Own(begin..self.bytes.len());
         self.push(codes::ARRAY, stream, buffers);
+        true
+    }
+
+    /// False: it is no container, or one for pickle.
+    fn add_mixed(&mut self, object: &Bound<'_, PyAny>, room: &mut Room) -> bool {
+        let Some((bytes, arrays)) = short::encode_mixed(object, room) else {
+            return false;
+        };
+        let stream = self.own(bytes);
+        let beside = arrays.into_iter().map(|array| Beside::Array {
+            content: array.content,
+            _array: array.array,
+        });
+        self.push(codes::MIXED, stream, beside.collect());
         true
     }
 
@@ -275,28 +289,50 @@ fn of_buffer(buffer: &PyBuffer<u8>) -> Buffer<'_> {
     unsafe { Buffer::new(buffer.buf_ptr().cast_const().cast(), buffer.len_bytes()) }
 }
 
-/// Sends an array whose content lies beside the record, if there is room now. False: it is for [`Pack`], which
-/// will also find out why.
+/// Sends an array whose content lies beside the record, or a container with such, if there is room now. False: it is
+/// for [`Pack`], which will also find out why.
 pub(super) fn send_array(queue: &SharedQueue, object: &Bound<'_, PyAny>) -> bool {
     let mut room = Room::new();
     let mut writer = Writer::new(&mut room);
-    let content = arrays::put_head(&mut writer, object);
-    let Some(content) = content.filter(|content| arrays::is_beside(*content)) else {
+    if let Some(content) = arrays::put_head(&mut writer, object) {
+        if !arrays::is_beside(content) {
+            return false;
+        }
+        // SAFETY: the array has so many bytes there, and the caller keeps it, so that it is not resized.
+        let buffers = [unsafe { Buffer::new(content.0, content.1) }];
+        return send_beside(queue, object.py(), codes::ARRAY, writer.written(), &buffers);
+    }
+    let Some((bytes, arrays)) = short::encode_mixed(object, &mut room) else {
         return false;
     };
-    // SAFETY: the array has so many bytes there, and the caller keeps it, so that it is not resized.
-    let buffers = [unsafe { Buffer::new(content.0, content.1) }];
+    let contents = arrays.iter().map(|array| array.content);
+    // SAFETY: as above; `arrays` keeps them until after the call.
+    let buffers = contents.map(|content| unsafe { Buffer::new(content.0, content.1) });
+    let buffers: Vec<_> = buffers.collect();
+    send_beside(queue, object.py(), codes::MIXED, bytes, &buffers)
+}
+
+fn send_beside(
+    queue: &SharedQueue,
+    py: Python<'_>,
+    code: u16,
+    stream: &[u8],
+    buffers: &[Buffer<'_>],
+) -> bool {
     let item = [Item {
-        code: codes::ARRAY,
-        stream: writer.written().into(),
-        buffers: &buffers,
+        code,
+        stream: stream.into(),
+        buffers,
     }];
     // What was born in the arena is not copied.
-    if content.1 <= COPIED_ATTACHED || queue.queue.is_born_here(&buffers[0]) {
+    let copied = buffers
+        .iter()
+        .filter(|buffer| !queue.queue.is_born_here(buffer));
+    if copied.map(|buffer| buffer.content().1).sum::<usize>() <= COPIED_ATTACHED {
         return queue.queue.send_many(&item).is_ok();
     }
     let detached = Detached(&item);
-    let sent = object.py().detach(|| {
+    let sent = py.detach(|| {
         let Detached(item) = { detached };
         queue.queue.send_many(item)
     });

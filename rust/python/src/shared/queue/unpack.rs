@@ -95,6 +95,7 @@ fn rarer<'py>(py: Python<'py>, taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Un
     match (code, taken.stream.is_some(), taken.buffers.is_empty()) {
         (codes::PICKLE, ..) => pickled(py, taken),
         (codes::ARRAY, _, false) => array(py, taken),
+        (codes::MIXED, _, false) => mixed(py, taken),
         (codes::VIEW, _, true) => view(py, taken).map_err(raised),
         (codes::RAW, true, true) => record(py, &taken).map_err(raised).map(Bound::into_any),
         (_, true, true) => {
@@ -135,6 +136,15 @@ fn array<'py>(py: Python<'py>, mut taken: Taken<'_>) -> Result<Bound<'py, PyAny>
         _ => Err(DecodeError::Nonsense),
     };
     made.map_err(|failure| of(code, Some(PyBytes::new(py, bytes).unbind()), failure.into()))
+}
+
+/// A container some of whose values are arrays with their content in slabs.
+fn mixed<'py>(py: Python<'py>, mut taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Unreadable> {
+    let code = taken.code;
+    let record = record(py, &taken).map_err(|raised| of(code, None, Cause::Raised(raised)))?;
+    let slabs = std::mem::take(&mut taken.buffers);
+    let made = short::decode_mixed(py, record.as_bytes(), slabs);
+    made.map_err(|failure| of(code, Some(record.unbind()), failure.into()))
 }
 
 fn pickled<'py>(py: Python<'py>, mut taken: Taken<'_>) -> Result<Bound<'py, PyAny>, Unreadable> {

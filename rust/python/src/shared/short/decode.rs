@@ -1,10 +1,11 @@
 //! Bytes to values. What is read may be anybody's.
 
+use penstock_core::shm::Pinned;
 use pyo3::{ffi, prelude::*, types::PyBytes};
 
 use super::{
     super::{arrays, codes},
-    BYTES, DICT, FALSE, FLOAT, INT, LIST, LONG, LONG_BYTES, NONE, TEXT, TRUE, TUPLE,
+    ARRAY, BYTES, DICT, FALSE, FLOAT, INT, LIST, LONG, LONG_BYTES, NONE, TEXT, TRUE, TUPLE,
     keys::key,
 };
 
@@ -78,7 +79,7 @@ pub(crate) fn decode<'py>(
     bytes: &[u8],
 ) -> Result<Bound<'py, PyAny>, DecodeError> {
     match code {
-        codes::SHORT => tagged(py, bytes),
+        codes::SHORT => tagged(py, bytes, &mut |_| Err(DecodeError::Nonsense)),
         codes::RAW => Ok(PyBytes::new(py, bytes).into_any()),
         codes::TEXT_1 => narrow_text(py, bytes),
         codes::TEXT_2 => text_of_two(py, bytes),
@@ -88,16 +89,45 @@ pub(crate) fn decode<'py>(
     }
 }
 
+/// The container that `encode_mixed` was given, its arrays as views of `slabs`, in order.
+pub(in super::super) fn decode_mixed<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    slabs: Vec<Pinned>,
+) -> Result<Bound<'py, PyAny>, DecodeError> {
+    let mut slabs = slabs.into_iter();
+    let value = tagged(py, bytes, &mut |reader| {
+        arrays::next_view(py, reader, slabs.next().ok_or(DecodeError::Nonsense)?)
+    })?;
+    match slabs.next() {
+        None => Ok(value),
+        Some(_) => Err(DecodeError::Nonsense),
+    }
+}
+
+/// What becomes of an array's tag: the array.
+type Arrays<'a, 'py> = dyn FnMut(&mut Reader<'_>) -> Result<Bound<'py, PyAny>, DecodeError> + 'a;
+
 #[inline(always)]
-fn tagged<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, PyAny>, DecodeError> {
+fn tagged<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    arrays: &mut Arrays<'_, 'py>,
+) -> Result<Bound<'py, PyAny>, DecodeError> {
     let mut reader = Reader(bytes);
     let value = match bytes.first() {
-        Some(&DICT) => dict(py, &mut reader)?,
+        Some(&DICT) => dict(py, &mut reader, arrays)?,
         // SAFETY: both functions are of the same type.
-        Some(&TUPLE) => unsafe { items(py, &mut reader, ffi::PyTuple_New, ffi::PyTuple_SET_ITEM)? },
+        Some(&TUPLE) => unsafe {
+            let (make, set) = (ffi::PyTuple_New, ffi::PyTuple_SET_ITEM);
+            items(py, &mut reader, arrays, make, set)?
+        },
         // SAFETY: as above.
-        Some(&LIST) => unsafe { items(py, &mut reader, ffi::PyList_New, ffi::PyList_SET_ITEM)? },
-        _ => scalar(py, &mut reader)?,
+        Some(&LIST) => unsafe {
+            let (make, set) = (ffi::PyList_New, ffi::PyList_SET_ITEM);
+            items(py, &mut reader, arrays, make, set)?
+        },
+        _ => scalar(py, &mut reader, arrays)?,
     };
     if reader.0.is_empty() {
         Ok(value)
@@ -112,6 +142,7 @@ fn tagged<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, PyAny>, Decod
 unsafe fn items<'py>(
     py: Python<'py>,
     reader: &mut Reader<'_>,
+    arrays: &mut Arrays<'_, 'py>,
     make: unsafe extern "C" fn(ffi::Py_ssize_t) -> *mut ffi::PyObject,
     set: unsafe fn(*mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject),
 ) -> Result<Bound<'py, PyAny>, DecodeError> {
@@ -120,7 +151,7 @@ unsafe fn items<'py>(
     // SAFETY: a new reference or null.
     let container = unsafe { owned(py, make(count))? };
     for index in 0..count {
-        let item = scalar(py, reader)?;
+        let item = scalar(py, reader, arrays)?;
         // SAFETY: an empty place. An early end leaves some, which is allowed to both kinds.
         unsafe { set(container.as_ptr(), index, item.into_ptr()) };
     }
@@ -128,13 +159,17 @@ unsafe fn items<'py>(
 }
 
 #[inline(always)]
-fn dict<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> Result<Bound<'py, PyAny>, DecodeError> {
+fn dict<'py>(
+    py: Python<'py>,
+    reader: &mut Reader<'_>,
+    arrays: &mut Arrays<'_, 'py>,
+) -> Result<Bound<'py, PyAny>, DecodeError> {
     let [_, count] = *reader.take()?;
     // SAFETY: a new reference or null.
     let dict = unsafe { owned(py, ffi::PyDict_New())? };
     for _ in 0..count {
         let key = key(py, reader.short_content()?)?;
-        let value = scalar(py, reader)?;
+        let value = scalar(py, reader, arrays)?;
         // SAFETY: three live objects.
         let answer = unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) };
         if answer != 0 {
@@ -145,7 +180,11 @@ fn dict<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> Result<Bound<'py, PyAn
 }
 
 #[inline(always)]
-fn scalar<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> Result<Bound<'py, PyAny>, DecodeError> {
+fn scalar<'py>(
+    py: Python<'py>,
+    reader: &mut Reader<'_>,
+    arrays: &mut Arrays<'_, 'py>,
+) -> Result<Bound<'py, PyAny>, DecodeError> {
     const TEXT_1: u8 = TEXT + 1;
     // SAFETY: each makes a new reference or raises; attached.
     unsafe {
@@ -162,6 +201,7 @@ fn scalar<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> Result<Bound<'py, Py
             TRUE => owned(py, ffi::Py_NewRef(ffi::Py_True())),
             FALSE => owned(py, ffi::Py_NewRef(ffi::Py_False())),
             NONE => owned(py, ffi::Py_NewRef(ffi::Py_None())),
+            ARRAY => arrays(reader),
             tag => rarer(py, tag, reader),
         }
     }

@@ -5,8 +5,9 @@ use std::{ptr, slice};
 use pyo3::{ffi, prelude::*, sync::critical_section::with_critical_section};
 
 use super::{
-    super::{arrays, codes},
-    BYTES, DICT, FALSE, FLOAT, INT, LIST, LONG, LONG_BYTES, NONE, ROOM, Room, TEXT, TRUE, TUPLE,
+    super::{arrays, codes, numpy::Numpy},
+    ARRAY, BYTES, DICT, FALSE, FLOAT, INT, LIST, LONG, LONG_BYTES, NONE, ROOM, Room, TEXT, TRUE,
+    TUPLE,
 };
 use crate::queue::HAS_GLOBAL_LOCK;
 
@@ -119,27 +120,86 @@ pub(crate) fn encode<'a>(
     // what a container refers to stays where it is; without a global lock the section sees to that.
     unsafe {
         let kind = ffi::Py_TYPE(object);
-        if kind == &raw mut ffi::PyDict_Type {
-            locked(value, || put_dict(&mut writer, object))?;
-        } else if kind == &raw mut ffi::PyBytes_Type {
+        if kind == &raw mut ffi::PyBytes_Type {
             return Some((codes::RAW, bytes(object)));
         } else if kind == &raw mut ffi::PyUnicode_Type {
             let (width, content) = characters(object)?;
             return Some((codes::text(width), content));
-        } else if kind == &raw mut ffi::PyTuple_Type {
-            let (count, items) = (ffi::PyTuple_GET_SIZE(object), tuple_items(object));
-            put_items(&mut writer, TUPLE, count, |index| *items.add(index))?;
-        } else if kind == &raw mut ffi::PyList_Type {
-            locked(value, || {
-                let count = ffi::PyList_GET_SIZE(object);
-                put_items(&mut writer, LIST, count, |index| {
-                    ffi::PyList_GET_ITEM(object, index as ffi::Py_ssize_t)
-                })
-            })?;
-        } else if put_scalar(&mut writer, object).is_none() {
+        } else if is_container(kind) {
+            put_container(&mut writer, value, &mut |_, _| None)?;
+        } else if put_scalar(&mut writer, object, &mut |_, _| None).is_none() {
             return put_array(writer, value);
         }
         Some((codes::SHORT, writer.written()))
+    }
+}
+
+/// An array inside of a container, which keeps its memory in place.
+pub(in super::super) struct Array {
+    pub(in super::super) content: arrays::Content,
+    pub(in super::super) array: Py<PyAny>,
+}
+
+/// What a container is in a record that has arrays beside it, and these; or that it is not one for the short code.
+#[inline(never)]
+pub(in super::super) fn encode_mixed<'a>(
+    value: &Bound<'_, PyAny>,
+    room: &'a mut Room,
+) -> Option<(&'a [u8], Vec<Array>)> {
+    let mut writer = Writer::new(room);
+    let mut held: Vec<Array> = Vec::new();
+    let py = value.py();
+    // Looked up now: while a container is walked, nothing may run that could change it.
+    let numpy = Numpy::get_if_imported(py)?;
+    // SAFETY: as for `encode`.
+    unsafe {
+        if !is_container(ffi::Py_TYPE(value.as_ptr())) {
+            return None;
+        }
+        put_container(&mut writer, value, &mut |writer, object| {
+            let array = Bound::from_borrowed_ptr(py, object);
+            writer.put([ARRAY])?;
+            let content = arrays::put_plain_head(writer, numpy, &array)?;
+            let is_new = held.iter().all(|other| !other.array.is(&array));
+            let array = array.unbind();
+            held.push(Array { content, array });
+            (is_new && arrays::is_beside(content)).then_some(())
+        })?;
+    }
+    (!held.is_empty()).then(|| (writer.written(), held))
+}
+
+#[inline(always)]
+fn is_container(kind: *mut ffi::PyTypeObject) -> bool {
+    kind == &raw mut ffi::PyDict_Type
+        || kind == &raw mut ffi::PyTuple_Type
+        || kind == &raw mut ffi::PyList_Type
+}
+
+/// # Safety
+/// Attached; no code of Python's runs meanwhile.
+#[inline(always)]
+unsafe fn put_container(
+    writer: &mut Writer<'_>,
+    value: &Bound<'_, PyAny>,
+    other: &mut Other<'_>,
+) -> Option<()> {
+    let object = value.as_ptr();
+    // SAFETY: the caller's, and the types are looked at.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        if kind == &raw mut ffi::PyDict_Type {
+            locked(value, || put_dict(writer, object, other))
+        } else if kind == &raw mut ffi::PyTuple_Type {
+            let (count, items) = (ffi::PyTuple_GET_SIZE(object), tuple_items(object));
+            put_items(writer, TUPLE, count, |index| *items.add(index), other)
+        } else {
+            locked(value, || {
+                let count = ffi::PyList_GET_SIZE(object);
+                let item = |index| ffi::PyList_GET_ITEM(object, index as ffi::Py_ssize_t);
+                put_items(writer, LIST, count, item, other)
+            })
+        }
     }
 }
 
@@ -179,12 +239,13 @@ unsafe fn put_items(
     tag: u8,
     count: ffi::Py_ssize_t,
     item: impl Fn(usize) -> *mut ffi::PyObject,
+    other: &mut Other<'_>,
 ) -> Option<()> {
     let count = u8::try_from(count).ok()?;
     writer.put([tag, count])?;
     for index in 0..usize::from(count) {
         // SAFETY: the caller's.
-        unsafe { put_scalar(writer, item(index))? };
+        unsafe { put_scalar(writer, item(index), other)? };
     }
     Some(())
 }
@@ -192,7 +253,11 @@ unsafe fn put_items(
 /// # Safety
 /// A dict that nobody changes meanwhile.
 #[inline(always)]
-unsafe fn put_dict(writer: &mut Writer<'_>, dict: *mut ffi::PyObject) -> Option<()> {
+unsafe fn put_dict(
+    writer: &mut Writer<'_>,
+    dict: *mut ffi::PyObject,
+    other: &mut Other<'_>,
+) -> Option<()> {
     let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
     // SAFETY: the caller's; what comes out is borrowed from the dict.
     unsafe {
@@ -206,16 +271,23 @@ unsafe fn put_dict(writer: &mut Writer<'_>, dict: *mut ffi::PyObject) -> Option<
             let (_, key) = characters(key)?;
             writer.put([u8::try_from(key.len()).ok()?])?;
             writer.put_all(key)?;
-            put_scalar(writer, value)?;
+            put_scalar(writer, value, other)?;
         }
     }
     Some(())
 }
 
+/// What becomes of a value that is no scalar.
+type Other<'a> = dyn FnMut(&mut Writer<'_>, *mut ffi::PyObject) -> Option<()> + 'a;
+
 /// # Safety
 /// A live object.
 #[inline(always)]
-unsafe fn put_scalar(writer: &mut Writer<'_>, object: *mut ffi::PyObject) -> Option<()> {
+unsafe fn put_scalar(
+    writer: &mut Writer<'_>,
+    object: *mut ffi::PyObject,
+    other: &mut Other<'_>,
+) -> Option<()> {
     // SAFETY: the caller's; the casts follow a look at the exact type.
     unsafe {
         let kind = ffi::Py_TYPE(object);
@@ -242,7 +314,7 @@ unsafe fn put_scalar(writer: &mut Writer<'_>, object: *mut ffi::PyObject) -> Opt
         } else if kind == &raw mut ffi::PyBytes_Type {
             writer.put_string(BYTES, LONG_BYTES, bytes(object))
         } else {
-            None
+            other(writer, object)
         }
     }
 }

@@ -19,6 +19,13 @@
 //!                      ASCII characters, and a value as above
 //! ```
 //!
+//! A container may hold arrays of numpy's, too, as long as their content is to lie beside the record, each once: what
+//! has an identity is not repeated. That is another code, and a value more:
+//!
+//! ```text
+//! array                the head of [`super::arrays`]; the next of the buffers is the content
+//! ```
+//!
 //! Decoding believes nothing: bytes from a stranger give an error or some value, never more.
 
 mod decode;
@@ -29,10 +36,10 @@ use std::mem::MaybeUninit;
 
 use pyo3::{prelude::*, types::PyBytes};
 
-pub(super) use decode::Reader;
 pub(crate) use decode::{DecodeError, decode};
-pub(super) use encode::Writer;
+pub(super) use decode::{Reader, decode_mixed};
 pub(crate) use encode::encode;
+pub(super) use encode::{Writer, encode_mixed};
 
 use crate::errors::{Family, error};
 
@@ -52,6 +59,7 @@ const LONG: u8 = 8;
 const TUPLE: u8 = 24;
 const LIST: u8 = 25;
 const DICT: u8 = 26;
+const ARRAY: u8 = 27;
 
 /// Where a value is encoded: on the caller's stack, not cleared before.
 pub(crate) struct Room([MaybeUninit<u8>; ROOM]);
