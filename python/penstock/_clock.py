@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ._loops import current_hub
+from ._native import set_states_clock
 
 __all__ = ("VirtualClock", "at_change", "install", "now", "now_ns", "sleep", "sleep_blocking")
 
@@ -55,9 +56,9 @@ def now() -> float:
     return time.monotonic() if virtual is None else virtual.now()
 
 
-def now_ns() -> int | None:
-    """What native states are given as `now`: None lets them read the real clock themselves."""
-    return None if virtual is None else round(virtual.now() * 1e9)
+def now_ns() -> int:
+    """Nanoseconds on the same clock."""
+    return time.monotonic_ns() if virtual is None else round(virtual.now() * 1e9)
 
 
 async def sleep(seconds: float) -> None:
@@ -77,9 +78,13 @@ def sleep_blocking(seconds: float) -> None:
 
 
 def install(clock: VirtualClock | None) -> VirtualClock | None:
-    """Puts a clock in force, the real one for None; returns the one before."""
+    """Puts a clock in force, the real one for None; returns the one before.
+
+    Native states go by it as well, when they are not told a moment.
+    """
     global virtual
     before, virtual = virtual, clock
+    set_states_clock(None if clock is None else now_ns)
     for each in list(_changed):
         each.reset()
     return before

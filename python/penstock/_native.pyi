@@ -82,6 +82,7 @@ __all__ = [
     "running_loop_reader",
     "select",
     "select_blocking",
+    "set_states_clock",
     "tracing_statistics",
 ]
 
@@ -293,6 +294,7 @@ class Slab(Buffer):
     @property
     def nbytes(self) -> int: ...
 
+def set_states_clock(now_ns: Callable[[], int] | None, /) -> None: ...
 def running_loop_reader(
     get: Callable[[], Any], set: Callable[[Any], None], /
 ) -> Callable[[], Any]: ...

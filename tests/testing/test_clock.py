@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from penstock import _clock
+from penstock._native import RateState
 from penstock.errors import Misuse
 from penstock.testing import FakeClock, instant
 
@@ -33,6 +34,25 @@ async def test_a_pause_ends_when_its_time_has_come(anyio_backend):
             clock.advance(0.5)
         assert ended[2:] == [3.0]
         assert sorted(clock.sleeps) == [1.0, 2.0, 3.0]
+
+
+def test_native_states_go_by_the_clock_in_force():
+    second = 10**9
+    with FakeClock() as clock:
+        rate = RateState(limit=1, per=3600 * second)
+        assert rate.acquire() == 0
+        assert rate.acquire() < 0, "an hour has to pass"
+        clock.advance(3600)
+        assert rate.acquire() == 0
+        with FakeClock() as inner:
+            inner.advance(clock.now() + 3600)
+            assert rate.acquire() == 0
+        assert rate.acquire() < 0, "the outer clock is in force again"
+    rate = RateState(limit=1, per=3600 * second)
+    assert rate.acquire() == 0
+    with FakeClock() as clock:
+        clock.advance(10**7)
+    assert rate.acquire() < 0, "the machine's own clock is"
 
 
 def test_a_thread_wakes():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -113,8 +112,7 @@ class AdaptivePart(Part):
 
     def enter(self) -> tuple[int, int]:
         """A permit, and since when."""
-        virtual = clock.virtual
-        now = time.monotonic_ns() if virtual is None else round(virtual.now() * 1e9)
+        now = clock.now_ns()
         permit = self.state.acquire(now)
         if permit is None:
             error = LimitExceeded(self.place.policy, self.place.key)
@@ -131,6 +129,5 @@ class AdaptivePart(Part):
             elif isinstance(error, Exception) and takes(self.limit.on, error):
                 says = False
         finally:
-            virtual = clock.virtual
-            now = time.monotonic_ns() if virtual is None else round(virtual.now() * 1e9)
+            now = clock.now_ns()
             self.state.record(permit, says, now - since, now)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from penstock import _clock as clock
-
 from .scope import check_scope, exchange_label, exchange_module, shared_state
 from .strategy import check_number
 
@@ -86,13 +84,7 @@ class BudgetPart:
         self._link: object = None
         self.exchange: Callable[[], object] | None = None
         """Begins to divide it with other machines; None where there are none."""
-        self.deposit: Callable[[], None] = self._deposit
-
-    def _deposit(self) -> None:
-        if clock.virtual is None:
-            self._state.deposit()
-        else:
-            self._state.deposit(clock.now_ns())
+        self.deposit: Callable[[], None] = state.deposit
 
     def begin(self) -> None:
         """Before the first call under it: what is divided with other machines is theirs, too."""
@@ -101,6 +93,4 @@ class BudgetPart:
 
     def withdraw(self) -> bool:
         """Whether one more attempt is within the budget."""
-        if clock.virtual is None:
-            return bool(self._state.withdraw())
-        return bool(self._state.withdraw(clock.now_ns()))
+        return bool(self._state.withdraw())

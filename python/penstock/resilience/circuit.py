@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from penstock import _clock as clock
 from penstock.errors import Misuse
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Circuit:
 
     def reset(self) -> None:
         """Closes it, and forgets what was counted."""
-        self._part.state.reset(clock.now_ns())
+        self._part.state.reset()
 
     def snapshot(self) -> dict[str, Any]:
         """The figures behind the state; "exchange" with what is known of other machines."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from penstock import _clock as clock
 from penstock._loops import current_hub
 from penstock.errors import Misuse
 from penstock.tracing import current_span
@@ -18,7 +17,7 @@ from . import events
 from .errors import CircuitOpen
 from .scope import check_scope, exchange_label, exchange_module, shared_state
 from .strategy import Part, Place, Strategy, check_count, check_number
-from .weave_text import indented
+from .weave_text import NOW_NS, indented
 from .which import Which, check_which, takes
 
 if TYPE_CHECKING:
@@ -204,14 +203,13 @@ class BreakerPart(Part):
             otherwise = f"{permit} = {code.wait}{code.bind('probe', probe)}()"
         took, start = "0", []
         if self.breaker.slow_after is not None:
-            ns = "(monotonic_ns() if clock.virtual is None else clock.now_ns())"
-            start = [f"{since} = {ns}"]
-            took = f"{ns} - {since}"
+            start = [f"{since} = {NOW_NS}"]
+            took = f"{NOW_NS} - {since}"
         ok = "True"
         if self.breaker.on_result is not None:
             ok = f"{code.bind('judged', self.judged)}({permit}, value)"
         return [
-            f"{permit} = {acquire}() if clock.virtual is None else {acquire}(clock.now_ns())",
+            f"{permit} = {acquire}()",
             f"if {permit} is None:",
             f"    {otherwise}",
             f"if {permit} < 0:",
@@ -222,21 +220,12 @@ class BreakerPart(Part):
             "except BaseException as error:",
             f"    {failed}({permit}, error, {took})",
             "    raise",
-            "if clock.virtual is None:",
-            f"    {record}({permit}, {ok}, {took})"
-            if took != "0"
-            else f"    {record}({permit}, {ok})",
-            "else:",
-            f"    {record}({permit}, {ok}, {took}, clock.now_ns())",
+            f"{record}({permit}, {ok}, {took})" if took != "0" else f"{record}({permit}, {ok})",
         ]
 
     def refused(self) -> CircuitOpen:
         """Reports, and makes the error."""
-        state = self.state
-        if clock.virtual is None:
-            error = state.refusal(CircuitOpen, self._policy, self._key)
-        else:
-            error = state.refusal(CircuitOpen, self._policy, self._key, clock.now_ns())
+        error = self.state.refusal(CircuitOpen, self._policy, self._key)
         self._count_refusal()
         if events.listeners or current_span() is not None:
             self._tell("rejected", 0, None, error)
@@ -269,7 +258,7 @@ class BreakerPart(Part):
         return self._probe()
 
     def _must_ask(self) -> bool:
-        if self.state.mode == "forced_open" or self.state.retry_after(clock.now_ns()) > 0:
+        if self.state.mode == "forced_open" or self.state.retry_after() > 0:
             raise self.refused()
         return bool(self._link.may_probe() == "ask")
 
@@ -283,7 +272,7 @@ class BreakerPart(Part):
         return self._take_probe()
 
     def _take_probe(self) -> int:
-        permit: int | None = self.state.probe(clock.now_ns())
+        permit: int | None = self.state.probe()
         if permit is None:
             raise self.refused()
         return permit
@@ -297,7 +286,7 @@ class BreakerPart(Part):
 
     def snapshot(self) -> dict[str, Any]:
         """The state's figures, and what is known of other machines."""
-        snapshot = dict(self.state.snapshot(clock.now_ns()))
+        snapshot = dict(self.state.snapshot())
         if self._link is not None:
             snapshot["exchange"] = self._link.status()
         return snapshot
@@ -317,7 +306,7 @@ class BreakerPart(Part):
                     ok = None
         finally:
             # Also when the user's function raises: the permit comes back in any case.
-            self.state.record(permit, ok, took, clock.now_ns())
+            self.state.record(permit, ok, took)
 
     def judged(self, permit: int, value: object) -> bool:
         """Whether a result counts as a success."""
@@ -325,7 +314,7 @@ class BreakerPart(Part):
         try:
             return not self.breaker.on_result(value)
         except BaseException:
-            self.state.record(permit, None, 0, clock.now_ns())
+            self.state.record(permit, None)
             raise
 
     @staticmethod

@@ -94,10 +94,7 @@ class RatePart(Part):
         longest = code.bind("longest", self.max_wait)
         turn = code.bind("turn", self.turn if code.is_async else self.turn_blocking)
         return [
-            (
-                f"{wait} = {take}(1, {longest}) if clock.virtual is None "
-                f"else {take}(1, {longest}, clock.now_ns())"
-            ),
+            f"{wait} = {take}(1, {longest})",
             f"if {wait}:",
             f"    {code.wait}{turn}({wait})",
             *body,
@@ -141,7 +138,4 @@ class RatePart(Part):
         raise error
 
     def _give_back(self) -> None:
-        if clock.virtual is None:
-            self.state.give_back(1)
-        else:
-            self.state.give_back(1, clock.now_ns())
+        self.state.give_back(1)

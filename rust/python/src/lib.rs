@@ -40,7 +40,7 @@ mod _native {
     };
     #[pymodule_export]
     use crate::resilience::{
-        AdaptiveState, BreakerState, BudgetState, ConcurrencyState, RateState,
+        AdaptiveState, BreakerState, BudgetState, ConcurrencyState, RateState, set_states_clock,
     };
     #[pymodule_export]
     use crate::running_loop::running_loop_reader;

@@ -152,14 +152,14 @@ class CircuitLink(Link):
         return BUSY if state == "half_open" else IDLE
 
     def _believes(self, reporters: int) -> bool:
-        age = self.state.snapshot(clock.now_ns())["success_age"]
+        age = self.state.snapshot()["success_age"]
         if age is None or age > EVIDENCE * 1e9:
             return True
         return reporters >= 2 and 2 * reporters > self.machines
 
     def _open_for(self, generation: int, reports: list[dict[str, Any]]) -> None:
         left = max(round(it["left"] * 1e6) for it in reports)
-        if self.state.follow_open(generation, max(left, 1), clock.now_ns()):
+        if self.state.follow_open(generation, max(left, 1)):
             self.changed()
 
     def _while_open(
@@ -169,7 +169,7 @@ class CircuitLink(Link):
         others: list[dict[str, Any]],
         later: list[dict[str, Any]],
     ) -> None:
-        left = self.state.retry_after(clock.now_ns())
+        left = self.state.retry_after()
         failed = [
             it
             for it in later
@@ -184,7 +184,7 @@ class CircuitLink(Link):
         has_closed = any(
             it["state"] == "closed" and it["changed"] > answer["changed"] for it in others
         )
-        if is_over and has_closed and self.state.follow_closed(generation, clock.now_ns()):
+        if is_over and has_closed and self.state.follow_closed(generation):
             self.changed()
 
     def failed(self, trouble: str, event: str = "degraded", error: Exception | None = None) -> None:

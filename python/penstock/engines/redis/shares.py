@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from penstock import _clock as clock
-
 from .links import BUSY, IDLE, Link
 from .scripts import SHARE
 
@@ -93,7 +91,7 @@ class RateLink(ShareLink):
 
     def set_share(self, share: float) -> None:
         """See `ShareLink`."""
-        self.state.set_share(share, clock.now_ns())
+        self.state.set_share(share)
 
 
 class BudgetLink(ShareLink):
@@ -112,7 +110,7 @@ class BudgetLink(ShareLink):
 
     def held(self) -> float:
         """See `ShareLink`."""
-        snapshot = self.state.snapshot(clock.now_ns())
+        snapshot = self.state.snapshot()
         share = float(self.state.share)
         by_calls = float(snapshot["earned"]) - share * self.floor
         return min(max(share, (float(snapshot["spent"]) - by_calls) / self.floor), 1.0)

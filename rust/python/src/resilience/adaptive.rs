@@ -9,7 +9,8 @@ use pyo3::{prelude::*, types::PyDict};
 
 use super::{
     breaker::outcome,
-    common::{Common, moment, refuse, within},
+    common::{Common, refuse, within},
+    moment::moment,
 };
 
 /// The state of an adaptive concurrency limit, of this process or of all that share its name on this machine.

@@ -16,7 +16,10 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt},
 };
 
-use super::common::{Common, moment, over, refuse, within};
+use super::{
+    common::{Common, over, refuse, within},
+    moment::moment,
+};
 
 /// As a permit: a probe, whose number and lease follow.
 const PROBE: i64 = 1 << 61;

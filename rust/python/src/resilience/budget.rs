@@ -8,7 +8,10 @@ use penstock_core::resilience::{
 };
 use pyo3::{prelude::*, types::PyDict};
 
-use super::common::{Common, moment, over, within};
+use super::{
+    common::{Common, over, within},
+    moment::moment,
+};
 
 /// The state of a retry budget, of this process or of all that share its name on this machine.
 ///

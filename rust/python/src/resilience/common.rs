@@ -1,4 +1,4 @@
-//! What all states have in common: name, key, moments, refusals.
+//! What all states have in common: name, key, refusals.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -19,10 +19,8 @@ use penstock_core::{
 };
 use pyo3::{prelude::*, types::PyDict};
 
+use super::moment::is_virtual;
 use crate::errors::{Family, error, named};
-
-/// Beyond this a moment cannot be counted with: 18 years.
-const MOMENT_MAX: u64 = 1 << 59;
 
 /// A state of one key.
 pub(super) struct Common<T: State> {
@@ -75,10 +73,10 @@ impl<T: State> Common<T> {
         Err(error(py, Family::Closed, &message, None))
     }
 
-    /// As [`here`](Self::here), where nothing has gone wrong.
+    /// As [`here`](Self::here), where nothing has gone wrong and the machine's clock is in force.
     #[inline(always)]
     pub(super) fn quickly(&self) -> Option<&Here<T>> {
-        if self.is_closed.load(Ordering::Relaxed) {
+        if self.is_closed.load(Ordering::Relaxed) || is_virtual() {
             return None;
         }
         self.handle.here_already()
@@ -135,20 +133,6 @@ impl<T: State> Common<T> {
 /// A definition's word for what machines exchange it over; none for a state of one machine.
 pub(super) fn over(exchange: Option<&str>) -> Option<(&'static str, String)> {
     exchange.map(|exchange| ("exchange", exchange.to_owned()))
-}
-
-/// The moment of a call: as it was given, or now.
-#[inline(always)]
-pub(super) fn moment(py: Python<'_>, now: Option<u64>) -> PyResult<u64> {
-    match now {
-        None => Ok(clock::monotonic()),
-        Some(now) if now < MOMENT_MAX => Ok(now),
-        Some(now) => Err(refuse(
-            py,
-            &format!("now={now} is no moment"),
-            "nanoseconds of a monotonic clock",
-        )),
-    }
 }
 
 pub(super) fn refuse(py: Python<'_>, message: &str, hint: &str) -> PyErr {

@@ -7,7 +7,10 @@ use penstock_core::resilience::{
 };
 use pyo3::{prelude::*, types::PyDict};
 
-use super::common::{Common, moment, within};
+use super::{
+    common::{Common, within},
+    moment::moment,
+};
 
 /// The state of a bulkhead, of this process or of all that share its name on this machine.
 ///

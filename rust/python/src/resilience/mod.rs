@@ -6,10 +6,12 @@ mod breaker;
 mod budget;
 mod common;
 mod concurrency;
+mod moment;
 mod rate;
 mod shortcuts;
 
 pub(crate) use self::{
     adaptive::AdaptiveState, breaker::BreakerState, budget::BudgetState,
-    concurrency::ConcurrencyState, rate::RateState, shortcuts::install as install_shortcuts,
+    concurrency::ConcurrencyState, moment::set_states_clock, rate::RateState,
+    shortcuts::install as install_shortcuts,
 };

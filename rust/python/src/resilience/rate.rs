@@ -6,7 +6,10 @@ use penstock_core::resilience::{
 };
 use pyo3::{prelude::*, types::PyDict};
 
-use super::common::{Common, moment, over, refuse, within};
+use super::{
+    common::{Common, over, refuse, within},
+    moment::moment,
+};
 
 /// The state of a rate limit, of this process or of all that share its name on this machine.
 ///
