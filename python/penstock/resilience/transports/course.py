@@ -96,7 +96,8 @@ class Course:
         if response.status_code in self.statuses or request.method == "HEAD":
             return True
         length = response.headers.get("content-length", "")
-        return length.isascii() and length.isdigit() and int(length) <= self.max_body
+        is_number = length.isascii() and length.isdigit() and len(length) < 20
+        return is_number and int(length) <= self.max_body
 
     def check_status(self, response: Any, request: Any) -> None:
         """Raises the answer as an error if it is a failure."""
