@@ -266,6 +266,9 @@ mod tests {
         assert_eq!(granted(2 * SECOND + SECOND / 10), 10);
         rate.set_share(&rules, 0.25, 4 * SECOND);
         assert_eq!(granted(4 * SECOND), 25, "of a full bucket");
+        rate.set_share(&rules, 0.1, 9 * SECOND);
+        rate.set_share(&rules, 1.0, 9 * SECOND);
+        assert_eq!(granted(9 * SECOND), 10, "it was full, with a tenth");
     }
 
     #[test]
