@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import anyio
 import anyio.lowlevel
@@ -92,7 +93,7 @@ def test_leaving_puts_back_what_was_there_and_wakes_all():
         thread.join()
         assert _clock.virtual is outer
     assert _clock.virtual is None
-    assert _clock.now_ns() is None
+    assert abs(_clock.now_ns() - time.monotonic_ns()) < 10**9
 
 
 def test_instant_jumps():
