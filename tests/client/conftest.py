@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,5 +62,7 @@ def running():
 
 @pytest.fixture
 def server(running):
+    while running.open:  # it may learn of the last test's ends a little later
+        time.sleep(0.005)
     running.forget()
     return running

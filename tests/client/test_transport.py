@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import anyio
 import httpx
@@ -161,6 +162,9 @@ def test_timeouts_of_threads(http, server):
         with pytest.raises(http.TimeoutException) as caught:
             session.get(f"{server.url}/a?delay,0.3,200")
         assert isinstance(caught.value, AttemptTimeout)
+        # The thread goes on; a pool that is closed before its end would never close this one.
+        while not all(each.is_idle() for each in pool(session).connections):
+            time.sleep(0.005)
 
 
 async def test_each_origin_has_a_state_of_its_own(server):
@@ -232,7 +236,7 @@ async def test_losers_of_a_hedge_leave_no_connection_behind(server):
     async with client(httpx2, below, limit=3) as session:
         for number in range(5):
             response = await session.get(f"{server.url}/{number}?hang;200")
-            assert response.json()["turn"] == 1
+            assert response.json()["turn"] in {1, 2}  # of the two others, whichever was sooner
             response = await session.get(f"{server.url}/late{number}?hang;hang;chunked")
             assert len(response.content) == 10_000
         await server.until(lambda server: server.open == len(pool(session).connections))
