@@ -18,10 +18,10 @@ HEAD = """\
 
 What resilience packages do when a call is cancelled, and while a circuit is half-open. Each cell is
 one probe, in a process of its own, asked by `make conformance` and rendered from
-`benches/conformance/answers.json`. **Bold** is a wrong answer, in words; *–* a strategy that the
-package does not have in that form. All on asyncio; penstock's are tests on uvloop and trio as well.
-Probes and adapters are in `benches/conformance/`: an adapter uses its package as its documentation
-does, with the settings under which it does best."""
+`benches/conformance/answers.json`. **Bold** is a wrong answer, given three times, in words; *–* a
+strategy that the package does not have in that form. All on asyncio; penstock's are tests on uvloop
+and trio as well. Probes and adapters are in `benches/conformance/`: an adapter uses its package as
+its documentation does, with the settings under which it does best."""
 
 
 def load() -> dict[str, Any]:

@@ -122,6 +122,7 @@ class Watch:
         self._alarm = _nothing
         now = clock.now()
         earliest = math.inf
+        loop, running = asyncio_task()
         due: list[tuple[float, int, Bucket, Any]] = []
         for bucket in list(self.buckets):
             for key, when in bucket.pending.items():
@@ -131,8 +132,14 @@ class Watch:
                     earliest = when
         due.sort()
         for _, _, bucket, key in due:
+            task = key.task if isinstance(key, Again) else key
+            if task is running is not None:
+                # It has moved a virtual clock itself. Asked to end now, it would be so at its next
+                # pause, which may come long after the call; no real timer finds a task running.
+                loop.call_soon(self.fire)
+                continue
             bucket.pending[key] = FIRED
-            (key.task if isinstance(key, Again) else key).cancel()
+            task.cancel()
         self.next = math.inf
         if earliest < math.inf:
             self.wake_at(earliest)
