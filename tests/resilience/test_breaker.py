@@ -272,6 +272,17 @@ def test_policies_of_one_name_share_the_machines_circuit(name):
         second.call(int)
 
 
+def test_what_another_did_to_a_shared_circuit_is_told_as_anothers(name):
+    first = Policy(name, CircuitBreaker(1, scope="machine"))
+    second = Policy(name, CircuitBreaker(1, scope="machine"))
+    assert second.call(int) == 0
+    with capture(name) as events:
+        fails(first, 1)
+        with pytest.raises(CircuitOpen):
+            second.call(int)
+    assert [event.kind for event in events] == ["opened", "opened_elsewhere", "rejected"]
+
+
 def test_one_name_has_one_definition(name):
     kept = Policy(name, CircuitBreaker(1, scope="machine"))
     with pytest.raises(Conflict) as refused:
