@@ -813,6 +813,7 @@ class BreakerState:
         name: str | None = None,
         key: str = "",
         on_transition: _OnTransition | None = None,
+        on_ghost: Callable[[], object] | None = None,
         exchange: str | None = None,
     ) -> Self: ...
     def acquire(self, now: int | None = None, /) -> int | None: ...

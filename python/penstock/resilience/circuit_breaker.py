@@ -184,6 +184,7 @@ class BreakerPart(Part):
                 probe_expires=round(breaker.probe_expires * 1e9),
                 mode=breaker.mode,
                 on_transition=partial(_tell, weakref.ref(self)),
+                on_ghost=partial(_tell_of_ghost, weakref.ref(self)),
                 exchange=exchange_label(breaker.scope),
             ),
         )
@@ -195,7 +196,6 @@ class BreakerPart(Part):
         acquire = code.bind("acquire", self.state.acquire)
         record = code.bind("record", self.state.record)
         failed = code.bind("failed", self.failed)
-        shadowed = code.bind("shadowed", self.shadowed)
         if self._link is None:
             otherwise = f"raise {code.bind('refused', self.refused)}()"
         else:
@@ -212,8 +212,6 @@ class BreakerPart(Part):
             f"{permit} = {acquire}()",
             f"if {permit} is None:",
             f"    {otherwise}",
-            f"if {permit} < 0:",
-            f"    {shadowed}()",
             *start,
             "try:",
             *indented(body),
@@ -292,9 +290,8 @@ class BreakerPart(Part):
         return snapshot
 
     def shadowed(self) -> None:
-        """A call passed that a breaker in normal mode would have refused."""
-        if self.state.mode == "shadow":
-            self.place.report("would_reject")
+        """A call passes that a breaker in normal mode would have refused."""
+        self.place.report("would_reject")
 
     def failed(self, permit: int, error: BaseException, took: int) -> None:
         """Counts what was raised; a cancellation counts as nothing."""
@@ -335,3 +332,9 @@ def _tell(part: weakref.ref[BreakerPart], *change: Any) -> None:
     told = part()
     if told is not None:
         told.changed(*change)
+
+
+def _tell_of_ghost(part: weakref.ref[BreakerPart]) -> None:
+    told = part()
+    if told is not None:
+        told.shadowed()

@@ -39,6 +39,8 @@ pub(crate) struct BreakerState {
     pub(super) common: Common<Breaker>,
     pub(super) rules: BreakerRules,
     on_transition: Option<Py<PyAny>>,
+    /// Called for each call that passes in shadow mode and would have been refused.
+    on_ghost: Option<Py<PyAny>>,
     /// Generation and state that `on_transition` was told last. Swapped by all threads.
     told: AtomicU64,
     /// Whether it is one of several machines: then probes are given by `probe`, and successes are noted.
@@ -96,7 +98,8 @@ impl BreakerState {
     #[new]
     #[pyo3(signature = (*, window="consecutive", size=0, failure_threshold=0, failure_rate=0.0, slow_rate=0.0,
         slow_after=0, min_calls=1, open_for=60_000_000_000, probes=1, success_threshold=1, probe_failures=0,
-        probe_expires=60_000_000_000, mode="normal", name=None, key="", on_transition=None, exchange=None))]
+        probe_expires=60_000_000_000, mode="normal", name=None, key="", on_transition=None, on_ghost=None,
+        exchange=None))]
     #[expect(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -116,6 +119,7 @@ impl BreakerState {
         name: Option<String>,
         key: &str,
         on_transition: Option<Py<PyAny>>,
+        on_ghost: Option<Py<PyAny>>,
         exchange: Option<&str>,
     ) -> PyResult<Self> {
         const CLASS: &str = "BreakerState";
@@ -209,6 +213,7 @@ impl BreakerState {
             common,
             rules,
             on_transition,
+            on_ghost,
             told: AtomicU64::new(told(state)),
             is_exchanged: exchange.is_some(),
         })
@@ -237,6 +242,7 @@ impl BreakerState {
         let now = moment(py, now)?;
         let (permit, change) = here.state().acquire(&self.rules, here.me(), || now, here);
         self.tell(py, here.state(), change, now);
+        self.tell_of_ghost(py, here.state(), permit);
         Ok(permit.map(to_number))
     }
 
@@ -311,6 +317,7 @@ impl BreakerState {
             common,
             rules: self.rules,
             on_transition: self.on_transition.as_ref().map(|it| it.clone_ref(py)),
+            on_ghost: self.on_ghost.as_ref().map(|it| it.clone_ref(py)),
             told: AtomicU64::new(told(word)),
             is_exchanged: self.is_exchanged,
         })
@@ -445,6 +452,17 @@ impl BreakerState {
     pub(super) fn tell(&self, py: Python<'_>, breaker: &Breaker, change: Option<Change>, now: u64) {
         if change.is_some() || !self.is_told(breaker.word()) {
             self.tell_now(py, breaker, change, now);
+        }
+    }
+
+    /// Calls `on_ghost` for a call that passes in shadow mode alone.
+    #[inline]
+    pub(super) fn tell_of_ghost(&self, py: Python<'_>, breaker: &Breaker, permit: Option<Permit>) {
+        if let (Some(Permit::Ghost), Some(function)) = (permit, &self.on_ghost)
+            && breaker.word().mode() == Mode::Shadow
+            && let Err(failure) = function.call0(py)
+        {
+            failure.write_unraisable(py, Some(function.bind(py)));
         }
     }
 

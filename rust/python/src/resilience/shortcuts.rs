@@ -58,6 +58,7 @@ unsafe fn breaker_acquire(call: Call) -> *mut ffi::PyObject {
                 .get()
                 .tell(breaker.py(), state, change, clock::monotonic());
         }
+        breaker.get().tell_of_ghost(breaker.py(), state, permit);
         match permit {
             Some(permit) => ffi::PyLong_FromLongLong(to_number(permit)),
             None => ffi::Py_NewRef(ffi::Py_None()),
