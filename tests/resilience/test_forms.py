@@ -99,6 +99,35 @@ def test_a_generator_function_is_refused():
         def numbers():
             yield 1
 
+    class Numbers:
+        def __call__(self):
+            yield 1
+
+    with pytest.raises(Misuse, match=r"Numbers object at .* is a generator function"):
+        EVERYTHING(Numbers())
+
+
+async def test_an_object_is_what_its_call_is(anyio_backend):
+    class Flaky:
+        def __init__(self):
+            self.calls = 0
+
+        async def __call__(self, value):
+            self.calls += 1
+            if self.calls % 2:
+                raise ConnectionError
+            return value
+
+    policy = Policy("objects", Retry(attempts=2, delay=0.0))
+    assert await policy(Flaky())(7) == 7
+    assert await policy.keyed(str)(Flaky())(7) == 7
+
+    class Items(Flaky):
+        async def __call__(self, value):
+            yield await super().__call__(value)
+
+    assert [item async for item in policy(Items())(7)] == [7]
+
 
 def test_outside_of_any_loop():
     async def one():

@@ -23,9 +23,10 @@ from .errors import (
 from .events import Event, subscribe
 from .fallback import Fallback
 from .hedge import Hedge
+from .keyed import KeyedPolicy
 from .limit import remaining
 from .order import RULES, Rule, verdict
-from .policy import KeyedPolicy, Policy
+from .policy import Policy
 from .rate_limit import RateLimit
 from .retry import Retry
 from .strategy import Strategy

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from functools import cached_property, wraps
-from threading import RLock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, TypeVarTuple, cast
 
 from penstock._loops import current_hub
@@ -17,6 +14,8 @@ from .circuit import Circuit
 from .circuit_breaker import BreakerPart, CircuitBreaker
 from .deadline import Deadline
 from .events import Reporter
+from .form import form_of, name_of
+from .keyed import KeyedPolicy
 from .order import check_order
 from .retry import Retry
 from .strategy import Part, Place, Strategy
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from .attempts import Attempts
     from .weave import Form
 
-__all__ = ("KeyedPolicy", "Policy")
+__all__ = ("Policy",)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -141,29 +140,29 @@ class Policy:
     def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
         """Decorates a function, an async function or an async generator function.
 
-        The signature stays. An async generator is tried again only before its first item.
-        Raises Misuse for a generator function, and where a strategy cannot serve `fn`.
+        An object is taken for what its `__call__` is. The signature stays. An async generator is
+        tried again only before its first item. Raises Misuse for a generator function, and where a
+        strategy cannot serve `fn`.
         """
-        if inspect.isgeneratorfunction(fn):
+        form = form_of(fn)
+        if form == "generator":
             raise Misuse(
-                f"policy {self.name!r}: {fn.__qualname__} is a generator function",
+                f"policy {self.name!r}: {name_of(fn)} is a generator function",
                 hint="calling it runs nothing yet; make it an async generator, or put the policy "
                 "around what it calls",
             )
         if not callable(fn):
             raise Misuse(f"policy {self.name!r}: {fn!r} is no function")
-        if inspect.isasyncgenfunction(fn):
+        if form == "async generator":
             self._check_all("is_for_streams", "an async generator")
             from .streams import decorate_stream
 
             if any(isinstance(each, Retry) and each.on_result for each in self.strategies):
                 raise Misuse(f"policy {self.name!r}: on_result means nothing for a generator")
             call = self._fused_async(None, is_stream=True)
-            return cast(Callable[P, T], decorate_stream(fn, call, self._parts))
-        if inspect.iscoroutinefunction(fn):
-            fused = self._fused_async(fn)
-        else:
-            fused = self._fuse("blocking", fn)
+            stream: Any = fn
+            return cast(Callable[P, T], decorate_stream(stream, call, self._parts))
+        fused = self._fused_async(fn) if form == "async" else self._fuse("blocking", fn)
         return cast(Callable[P, T], wraps(fn)(fused))
 
     def attempts(self) -> Attempts:
@@ -384,76 +383,6 @@ class Policy:
 
     def _steps(self, awaited: bool) -> Callable[[], Any]:
         return self._async_steps if awaited else self._blocking_steps
-
-
-class KeyedPolicy:
-    """A policy with a state for each key; made by `Policy.keyed`."""
-
-    def __init__(self, policy: Policy, key: Callable[..., Hashable], max_keys: int) -> None:
-        if not callable(key):
-            raise Misuse(f"policy {policy.name!r}: keyed({key!r}) is no function")
-        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
-            raise Misuse(f"policy {policy.name!r}: max_keys={max_keys!r} is out of range")
-        self.policy = policy
-        self.key = key
-        """Gives the key of the arguments of a call."""
-        self._max_keys = max_keys
-        self._known: OrderedDict[str, Policy] = OrderedDict()
-        self._lock = RLock()
-
-    def for_key(self, key: Hashable, /) -> Policy:
-        """The policy for one key; the same object as long as it is remembered."""
-        name = key if isinstance(key, str) else str(key)
-        if not name:
-            raise Misuse(f"policy {self.policy.name!r}: a key is empty")
-        with self._lock:
-            policy = self._known.get(name)
-            if policy is None:
-                policy = self._known[name] = self.policy.for_key(name)
-                if len(self._known) > self._max_keys:
-                    self._known.popitem(last=False)
-            else:
-                self._known.move_to_end(name)
-            return policy
-
-    def run(self, fn: Callable[[*Ts], Awaitable[T]], /, *args: *Ts) -> Coroutine[Any, Any, T]:
-        """`await keyed.run(fn, *args)`: as `Policy.run`, with the key of these arguments."""
-        return self.for_key(self.key(*args)).run(fn, *args)
-
-    def call(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
-        """As `Policy.call`, with the key of these arguments."""
-        return self.for_key(self.key(*args)).call(fn, *args)
-
-    def __call__(self, fn: Callable[P, T]) -> Callable[P, T]:
-        """Decorates as `Policy` does; each call is under the policy of its key."""
-        self.policy(fn)  # refuses what cannot be decorated
-
-        if inspect.isasyncgenfunction(fn):
-
-            @wraps(fn)
-            def keyed_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return self.for_key(self.key(*args, **kwargs))(fn)(*args, **kwargs)
-
-            return keyed_stream
-
-        if inspect.iscoroutinefunction(fn):
-
-            @wraps(fn)
-            async def keyed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                run: Any = self.for_key(self.key(*args, **kwargs)).run
-                return await run(fn, *args, **kwargs)
-
-            return cast(Callable[P, T], keyed_async)
-
-        @wraps(fn)
-        def keyed_plain(*args: P.args, **kwargs: P.kwargs) -> T:
-            call: Any = self.for_key(self.key(*args, **kwargs)).call
-            return cast(T, call(fn, *args, **kwargs))
-
-        return keyed_plain
-
-    def __repr__(self) -> str:
-        return f"<{self.policy!r} keyed, {len(self._known)} of {self._max_keys} keys>"
 
 
 def _check_name(name: object) -> None:

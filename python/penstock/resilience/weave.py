@@ -38,6 +38,7 @@ from penstock._native import running_loop_reader
 from penstock.errors import Misuse
 
 from . import lazy
+from .form import name_of
 from .signature import ANY, signature_of
 from .strategy import Part
 from .weave_text import indented
@@ -65,7 +66,7 @@ def _awaitable(fn: Any, value: Any) -> Any:
     if hasattr(value, "__await__"):
         return value
     raise Misuse(
-        f"run: {_name(fn)} returned {type(value).__name__}, which cannot be awaited",
+        f"run: {name_of(fn)} returned {type(value).__name__}, which cannot be awaited",
         hint="run(fn) takes async functions; call(fn) takes plain ones",
     )
 
@@ -73,7 +74,7 @@ def _awaitable(fn: Any, value: Any) -> Any:
 def _refuse_coroutine(fn: Any, value: Any) -> None:
     value.close()
     raise Misuse(
-        f"call: {_name(fn)} is an async function, which has not run yet",
+        f"call: {name_of(fn)} is an async function, which has not run yet",
         hint="await policy.run(fn, ...)",
     )
 
@@ -81,10 +82,6 @@ def _refuse_coroutine(fn: Any, value: Any) -> None:
 @types.coroutine
 def _signal(what: object) -> Generator[object, object, object]:
     return (yield what)
-
-
-def _name(fn: Any) -> str:
-    return getattr(fn, "__qualname__", None) or repr(fn)
 
 
 _GLOBALS: dict[str, Any] = {

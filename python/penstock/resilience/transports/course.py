@@ -16,7 +16,8 @@ from .repeats import is_repeatable
 from .statuses import check_statuses
 
 if TYPE_CHECKING:
-    from penstock.resilience.policy import KeyedPolicy, Policy
+    from penstock.resilience.keyed import KeyedPolicy
+    from penstock.resilience.policy import Policy
 
 __all__ = ("REFUSALS", "Course", "Opened", "check_policy")
 
