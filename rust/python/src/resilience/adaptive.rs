@@ -9,7 +9,7 @@ use pyo3::{prelude::*, types::PyDict};
 
 use super::{
     breaker::outcome,
-    common::{Common, refuse, within},
+    keyed::{Keyed, refuse, within},
     moment::moment,
 };
 
@@ -19,7 +19,7 @@ use super::{
 /// from any thread and process, without a lock.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct AdaptiveState {
-    common: Common<Adaptive>,
+    keyed: Keyed<Adaptive>,
     rules: AdaptiveRules,
 }
 
@@ -62,15 +62,15 @@ impl AdaptiveState {
             ("window", window.to_string()),
             ("tolerance", tolerance.to_string()),
         ]);
-        let common = Common::new(py, name, key, definition, |_| ())?;
-        Ok(Self { common, rules })
+        let keyed = Keyed::new(py, name, key, definition, |_| ())?;
+        Ok(Self { keyed, rules })
     }
 
     /// A permit, or None if as many as the limit are out. Give it to `record`.
     #[pyo3(signature = (now=None, /))]
     fn acquire(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<u64>> {
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let seat = here.state().acquire(&self.rules, here.me(), now, here);
         Ok(seat.map(Seat::to_bits))
     }
@@ -89,7 +89,7 @@ impl AdaptiveState {
     ) -> PyResult<bool> {
         let ok = outcome(ok)?;
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let seat = Seat::from_bits(permit);
         Ok(here
             .state()
@@ -100,7 +100,7 @@ impl AdaptiveState {
     #[pyo3(signature = (key, /))]
     fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
         Ok(Self {
-            common: self.common.for_key(py, key)?,
+            keyed: self.keyed.for_key(py, key)?,
             rules: self.rules,
         })
     }
@@ -109,8 +109,8 @@ impl AdaptiveState {
     #[pyo3(signature = (now=None, /))]
     fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         moment(py, now)?;
-        let state = self.common.here(py)?.state();
-        let snapshot = self.common.snapshot(py)?;
+        let state = self.keyed.here(py)?.state();
+        let snapshot = self.keyed.snapshot(py)?;
         snapshot.set_item("limit", state.limit(&self.rules))?;
         snapshot.set_item("out", state.inside(&self.rules))?;
         snapshot.set_item("long_average", state.long_average(&self.rules))?;
@@ -119,25 +119,25 @@ impl AdaptiveState {
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
     fn close(&self, py: Python<'_>) {
-        self.common.close(py);
+        self.keyed.close(py);
     }
 
     #[getter]
     fn limit(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.common.here(py)?.state().limit(&self.rules))
+        Ok(self.keyed.here(py)?.state().limit(&self.rules))
     }
 
     #[getter]
     fn key(&self) -> &str {
-        self.common.key()
+        self.keyed.key()
     }
 
     #[getter]
     fn definition(&self) -> &str {
-        self.common.definition()
+        self.keyed.definition()
     }
 
     fn __repr__(&self) -> String {
-        self.common.shown("AdaptiveState")
+        self.keyed.shown("AdaptiveState")
     }
 }

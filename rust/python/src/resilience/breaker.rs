@@ -17,7 +17,7 @@ use pyo3::{
 };
 
 use super::{
-    common::{Common, over, refuse, within},
+    keyed::{Keyed, over, refuse, within},
     moment::moment,
 };
 
@@ -36,7 +36,7 @@ const LONG: u64 = 315_360_000_000_000_000;
 /// cost about 50 ns each while it is closed. A forked child goes on with a place of its own.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct BreakerState {
-    pub(super) common: Common<Breaker>,
+    pub(super) keyed: Keyed<Breaker>,
     pub(super) rules: BreakerRules,
     on_transition: Option<Py<PyAny>>,
     /// Called for each call that passes in shadow mode and would have been refused.
@@ -207,10 +207,10 @@ impl BreakerState {
         let initialise = move |breaker: &Breaker| {
             breaker.set_mode(first);
         };
-        let common = Common::new(py, name, key, definition, initialise)?;
-        let state = common.here(py)?.state().word();
+        let keyed = Keyed::new(py, name, key, definition, initialise)?;
+        let state = keyed.here(py)?.state().word();
         Ok(Self {
-            common,
+            keyed,
             rules,
             on_transition,
             on_ghost,
@@ -224,7 +224,7 @@ impl BreakerState {
     #[pyo3(signature = (now=None, /))]
     fn acquire(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<i64>> {
         if self.is_exchanged {
-            let here = self.common.here(py)?;
+            let here = self.keyed.here(py)?;
             let word = here.state().word();
             if word.mode() == Mode::Normal && word.state() != State::Closed {
                 self.tell(py, here.state(), None, moment(py, now)?);
@@ -238,7 +238,7 @@ impl BreakerState {
     /// who probes before anybody does.
     #[pyo3(signature = (now=None, /))]
     fn probe(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<i64>> {
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let now = moment(py, now)?;
         let (permit, change) = here.state().acquire(&self.rules, here.me(), || now, here);
         self.tell(py, here.state(), change, now);
@@ -257,7 +257,7 @@ impl BreakerState {
         duration: u64,
         now: Option<u64>,
     ) -> PyResult<()> {
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let permit = from_number(permit.extract()?);
         let ok = outcome(ok)?;
         let now = moment(py, now)?;
@@ -273,7 +273,7 @@ impl BreakerState {
     #[pyo3(signature = (now=None, /))]
     fn retry_after(&self, py: Python<'_>, now: Option<u64>) -> PyResult<u64> {
         let now = moment(py, now)?;
-        let until = self.common.here(py)?.state().until(&self.rules, now);
+        let until = self.keyed.here(py)?.state().until(&self.rules, now);
         Ok(until.map_or(0, |until| until.saturating_sub(now)))
     }
 
@@ -294,7 +294,7 @@ impl BreakerState {
     #[pyo3(signature = (mode, /))]
     fn set_mode(&self, py: Python<'_>, mode: &str) -> PyResult<()> {
         let mode = self::mode(py, mode)?;
-        self.common.here(py)?.state().set_mode(mode);
+        self.keyed.here(py)?.state().set_mode(mode);
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl BreakerState {
     #[pyo3(signature = (now=None, /))]
     fn reset(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let change = here.state().reset(now);
         self.tell(py, here.state(), change, now);
         Ok(())
@@ -311,10 +311,10 @@ impl BreakerState {
     /// The breaker of another key, of the same name and definition.
     #[pyo3(signature = (key, /))]
     fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
-        let common = self.common.for_key(py, key)?;
-        let word = common.here(py)?.state().word();
+        let keyed = self.keyed.for_key(py, key)?;
+        let word = keyed.here(py)?.state().word();
         Ok(Self {
-            common,
+            keyed,
             rules: self.rules,
             on_transition: self.on_transition.as_ref().map(|it| it.clone_ref(py)),
             on_ghost: self.on_ghost.as_ref().map(|it| it.clone_ref(py)),
@@ -327,7 +327,7 @@ impl BreakerState {
     #[pyo3(signature = (now=None, /))]
     fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let now = moment(py, now)?;
-        let breaker = self.common.here(py)?.state();
+        let breaker = self.keyed.here(py)?.state();
         let word = breaker.word();
         let tally = breaker.tally(&self.rules, now);
         let is_half_open = word.state() == State::HalfOpen;
@@ -336,7 +336,7 @@ impl BreakerState {
             State::Closed => word.failures_in_a_row(),
             _ => 0,
         };
-        let snapshot = self.common.snapshot(py)?;
+        let snapshot = self.keyed.snapshot(py)?;
         snapshot.set_item("state", word.state().name())?;
         snapshot.set_item("mode", word.mode().name())?;
         snapshot.set_item("generation", word.generation())?;
@@ -367,7 +367,7 @@ impl BreakerState {
     ) -> PyResult<bool> {
         let open_for = within(py, "BreakerState", "open_for", open_for, 1, LONG)?;
         let now = moment(py, now)?;
-        let breaker = self.common.here(py)?.state();
+        let breaker = self.keyed.here(py)?.state();
         let has_followed = breaker.follow_open(generation, open_for, now).is_some();
         self.tell(py, breaker, None, now);
         Ok(has_followed)
@@ -377,7 +377,7 @@ impl BreakerState {
     #[pyo3(signature = (generation, now=None, /))]
     fn follow_closed(&self, py: Python<'_>, generation: u64, now: Option<u64>) -> PyResult<bool> {
         let now = moment(py, now)?;
-        let breaker = self.common.here(py)?.state();
+        let breaker = self.keyed.here(py)?.state();
         let has_followed = breaker.follow_closed(generation, now).is_some();
         self.tell(py, breaker, None, now);
         Ok(has_followed)
@@ -387,48 +387,48 @@ impl BreakerState {
     #[pyo3(signature = (now=None, /))]
     fn look_for_success(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
         let now = moment(py, now)?;
-        self.common.here(py)?.state().look_for_success(now);
+        self.keyed.here(py)?.state().look_for_success(now);
         Ok(())
     }
 
     /// A number for this machine that no other has; the same in all processes that share the state.
     #[getter]
     fn machine(&self, py: Python<'_>) -> PyResult<u64> {
-        self.common.machine(py, |it| &it.courier)
+        self.keyed.machine(py, |it| &it.courier)
     }
 
     /// Whether this process speaks for the machine for the next two seconds; another one does while it lives.
     fn is_courier(&self, py: Python<'_>) -> PyResult<bool> {
-        self.common.is_courier(py, |it| &it.courier)
+        self.keyed.is_courier(py, |it| &it.courier)
     }
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
     fn close(&self, py: Python<'_>) {
-        self.common.close(py);
+        self.keyed.close(py);
     }
 
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(self.common.here(py)?.state().word().state().name())
+        Ok(self.keyed.here(py)?.state().word().state().name())
     }
 
     #[getter]
     fn mode(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(self.common.here(py)?.state().word().mode().name())
+        Ok(self.keyed.here(py)?.state().word().mode().name())
     }
 
     #[getter]
     fn key(&self) -> &str {
-        self.common.key()
+        self.keyed.key()
     }
 
     #[getter]
     fn definition(&self) -> &str {
-        self.common.definition()
+        self.keyed.definition()
     }
 
     fn __repr__(&self) -> String {
-        self.common.shown("BreakerState")
+        self.keyed.shown("BreakerState")
     }
 }
 

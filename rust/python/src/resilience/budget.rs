@@ -9,7 +9,7 @@ use penstock_core::resilience::{
 use pyo3::{prelude::*, types::PyDict};
 
 use super::{
-    common::{Common, over, within},
+    keyed::{Keyed, over, within},
     moment::moment,
 };
 
@@ -19,7 +19,7 @@ use super::{
 /// from any thread and process, without a lock.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct BudgetState {
-    common: Common<Budget>,
+    keyed: Keyed<Budget>,
     rules: BudgetRules,
     /// Whether machines divide the least.
     is_divided: bool,
@@ -53,9 +53,9 @@ impl BudgetState {
             ("window", window.to_string()),
         ];
         let definition = Definition::new(words.into_iter().chain(over(exchange)));
-        let common = Common::new(py, name, key, definition, |_| ())?;
+        let keyed = Keyed::new(py, name, key, definition, |_| ())?;
         Ok(Self {
-            common,
+            keyed,
             rules,
             is_divided: exchange.is_some(),
         })
@@ -65,7 +65,7 @@ impl BudgetState {
     #[pyo3(signature = (now=None, /))]
     fn deposit(&self, py: Python<'_>, now: Option<u64>) -> PyResult<()> {
         let now = moment(py, now)?;
-        self.common.here(py)?.state().deposit(&self.rules, now);
+        self.keyed.here(py)?.state().deposit(&self.rules, now);
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl BudgetState {
     #[pyo3(signature = (now=None, /))]
     fn withdraw(&self, py: Python<'_>, now: Option<u64>) -> PyResult<bool> {
         let now = moment(py, now)?;
-        let budget = self.common.here(py)?.state();
+        let budget = self.keyed.here(py)?.state();
         Ok(budget.withdraw(&self.rules_of(budget), now))
     }
 
@@ -81,7 +81,7 @@ impl BudgetState {
     #[pyo3(signature = (key, /))]
     fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
         Ok(Self {
-            common: self.common.for_key(py, key)?,
+            keyed: self.keyed.for_key(py, key)?,
             rules: self.rules,
             is_divided: self.is_divided,
         })
@@ -90,41 +90,41 @@ impl BudgetState {
     /// The part of it that is this machine's; the floor until it is set.
     #[getter]
     fn share(&self, py: Python<'_>) -> PyResult<f64> {
-        Ok(self.common.here(py)?.state().share())
+        Ok(self.keyed.here(py)?.state().share())
     }
 
     /// Sets this machine's part, above 0 to 1. Only for a state with `exchange`.
     #[pyo3(signature = (share, /))]
     fn set_share(&self, py: Python<'_>, share: f64) -> PyResult<()> {
         let share = within(py, "BudgetState", "share", share, LEAST_SHARE, 1.0)?;
-        self.common.here(py)?.state().set_share(share);
+        self.keyed.here(py)?.state().set_share(share);
         Ok(())
     }
 
     /// How often it was asked in all, refusals included; of a state with `exchange`.
     #[getter]
     fn asked(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.common.here(py)?.state().asked())
+        Ok(self.keyed.here(py)?.state().asked())
     }
 
     /// A number for this machine that no other has; the same in all processes that share the state.
     #[getter]
     fn machine(&self, py: Python<'_>) -> PyResult<u64> {
-        self.common.machine(py, |it| &it.courier)
+        self.keyed.machine(py, |it| &it.courier)
     }
 
     /// Whether this process speaks for the machine for the next two seconds; another one does while it lives.
     fn is_courier(&self, py: Python<'_>) -> PyResult<bool> {
-        self.common.is_courier(py, |it| &it.courier)
+        self.keyed.is_courier(py, |it| &it.courier)
     }
 
     /// Retries that were earned and spent in the window that ends now.
     #[pyo3(signature = (now=None, /))]
     fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let now = moment(py, now)?;
-        let budget = self.common.here(py)?.state();
+        let budget = self.keyed.here(py)?.state();
         let (earned, spent) = budget.balance(&self.rules_of(budget), now);
-        let snapshot = self.common.snapshot(py)?;
+        let snapshot = self.keyed.snapshot(py)?;
         snapshot.set_item("earned", earned)?;
         snapshot.set_item("spent", spent)?;
         Ok(snapshot)
@@ -132,21 +132,21 @@ impl BudgetState {
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
     fn close(&self, py: Python<'_>) {
-        self.common.close(py);
+        self.keyed.close(py);
     }
 
     #[getter]
     fn key(&self) -> &str {
-        self.common.key()
+        self.keyed.key()
     }
 
     #[getter]
     fn definition(&self) -> &str {
-        self.common.definition()
+        self.keyed.definition()
     }
 
     fn __repr__(&self) -> String {
-        self.common.shown("BudgetState")
+        self.keyed.shown("BudgetState")
     }
 }
 

@@ -8,7 +8,7 @@ use penstock_core::resilience::{
 use pyo3::{prelude::*, types::PyDict};
 
 use super::{
-    common::{Common, within},
+    keyed::{Keyed, within},
     moment::moment,
 };
 
@@ -18,7 +18,7 @@ use super::{
 /// a lock.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct ConcurrencyState {
-    pub(super) common: Common<Ledger>,
+    pub(super) keyed: Keyed<Ledger>,
     pub(super) limit: usize,
     pub(super) expires: u64,
 }
@@ -41,9 +41,9 @@ impl ConcurrencyState {
             ("limit", limit.to_string()),
             ("expires", expires.to_string()),
         ]);
-        let common = Common::new(py, name, key, definition, |_| ())?;
+        let keyed = Keyed::new(py, name, key, definition, |_| ())?;
         Ok(Self {
-            common,
+            keyed,
             limit,
             expires,
         })
@@ -53,7 +53,7 @@ impl ConcurrencyState {
     #[pyo3(signature = (now=None, /))]
     fn acquire(&self, py: Python<'_>, now: Option<u64>) -> PyResult<Option<u64>> {
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         let permits = here.state();
         let seat = permits.acquire(self.limit, self.expires, here.me(), now, here);
         Ok(seat.map(Seat::to_bits))
@@ -62,7 +62,7 @@ impl ConcurrencyState {
     /// Gives a permit back; False if this process did not have it any more.
     #[pyo3(signature = (permit, /))]
     fn release(&self, py: Python<'_>, permit: u64) -> PyResult<bool> {
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         Ok(here.state().release(Seat::from_bits(permit), here.me()))
     }
 
@@ -70,7 +70,7 @@ impl ConcurrencyState {
     #[pyo3(signature = (key, /))]
     fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
         Ok(Self {
-            common: self.common.for_key(py, key)?,
+            keyed: self.keyed.for_key(py, key)?,
             limit: self.limit,
             expires: self.expires,
         })
@@ -80,9 +80,9 @@ impl ConcurrencyState {
     #[pyo3(signature = (now=None, /))]
     fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         here.state().reclaim(now, here);
-        let snapshot = self.common.snapshot(py)?;
+        let snapshot = self.keyed.snapshot(py)?;
         snapshot.set_item("limit", self.limit)?;
         snapshot.set_item("out", here.state().out(self.limit))?;
         Ok(snapshot)
@@ -90,20 +90,20 @@ impl ConcurrencyState {
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
     fn close(&self, py: Python<'_>) {
-        self.common.close(py);
+        self.keyed.close(py);
     }
 
     #[getter]
     fn key(&self) -> &str {
-        self.common.key()
+        self.keyed.key()
     }
 
     #[getter]
     fn definition(&self) -> &str {
-        self.common.definition()
+        self.keyed.definition()
     }
 
     fn __repr__(&self) -> String {
-        self.common.shown("ConcurrencyState")
+        self.keyed.shown("ConcurrencyState")
     }
 }

@@ -4,8 +4,8 @@
 mod adaptive;
 mod breaker;
 mod budget;
-mod common;
 mod concurrency;
+mod keyed;
 mod moment;
 mod rate;
 mod shortcuts;

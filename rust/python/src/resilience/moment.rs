@@ -8,7 +8,7 @@ use std::sync::{
 use penstock_core::clock;
 use pyo3::prelude::*;
 
-use super::common::refuse;
+use super::keyed::refuse;
 
 /// Beyond this a moment cannot be counted with: 18 years.
 const MOMENT_MAX: u64 = 1 << 59;

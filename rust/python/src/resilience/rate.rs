@@ -7,7 +7,7 @@ use penstock_core::resilience::{
 use pyo3::{prelude::*, types::PyDict};
 
 use super::{
-    common::{Common, over, refuse, within},
+    keyed::{Keyed, over, refuse, within},
     moment::moment,
 };
 
@@ -18,7 +18,7 @@ use super::{
 /// a lock.
 #[pyclass(frozen, module = "penstock._native")]
 pub(crate) struct RateState {
-    pub(super) common: Common<Rate>,
+    pub(super) keyed: Keyed<Rate>,
     pub(super) rules: RateRules,
 }
 
@@ -52,8 +52,8 @@ impl RateState {
             ("burst", burst.to_string()),
         ];
         let definition = Definition::new(words.into_iter().chain(over(exchange)));
-        let common = Common::new(py, name, key, definition, |_| ())?;
-        Ok(Self { common, rules })
+        let keyed = Keyed::new(py, name, key, definition, |_| ())?;
+        Ok(Self { keyed, rules })
     }
 
     /// 0: go. More: granted, begin after so many nanoseconds. Less: refused, it would have had to wait for so many
@@ -63,7 +63,7 @@ impl RateState {
         within(py, "RateState", "n", n, 1, u64::from(u32::MAX))?;
         let max_wait = max_wait.min(LONGEST_WAIT);
         let now = moment(py, now)?;
-        let here = self.common.here(py)?;
+        let here = self.keyed.here(py)?;
         Ok(to_number(here.state().acquire(
             &self.rules,
             n,
@@ -76,7 +76,7 @@ impl RateState {
     #[pyo3(signature = (n=1, now=None, /))]
     fn give_back(&self, py: Python<'_>, n: u64, now: Option<u64>) -> PyResult<()> {
         let now = moment(py, now)?;
-        self.common.here(py)?.state().give_back(&self.rules, n, now);
+        self.keyed.here(py)?.state().give_back(&self.rules, n, now);
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl RateState {
     #[pyo3(signature = (key, /))]
     fn for_key(&self, py: Python<'_>, key: &str) -> PyResult<Self> {
         Ok(Self {
-            common: self.common.for_key(py, key)?,
+            keyed: self.keyed.for_key(py, key)?,
             rules: self.rules,
         })
     }
@@ -92,7 +92,7 @@ impl RateState {
     /// The part of it that is this machine's; the floor until it is set.
     #[getter]
     fn share(&self, py: Python<'_>) -> PyResult<f64> {
-        Ok(self.common.here(py)?.state().share(&self.rules))
+        Ok(self.keyed.here(py)?.state().share(&self.rules))
     }
 
     /// Sets this machine's part, above 0 to 1. Only for a state with `exchange`.
@@ -100,7 +100,7 @@ impl RateState {
     fn set_share(&self, py: Python<'_>, share: f64, now: Option<u64>) -> PyResult<()> {
         let share = within(py, "RateState", "share", share, LEAST_SHARE, 1.0)?;
         let now = moment(py, now)?;
-        self.common
+        self.keyed
             .here(py)?
             .state()
             .set_share(&self.rules, share, now);
@@ -110,47 +110,47 @@ impl RateState {
     /// How often it was asked in all, refusals included; of a state with `exchange`.
     #[getter]
     fn asked(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.common.here(py)?.state().asked())
+        Ok(self.keyed.here(py)?.state().asked())
     }
 
     /// A number for this machine that no other has; the same in all processes that share the state.
     #[getter]
     fn machine(&self, py: Python<'_>) -> PyResult<u64> {
-        self.common.machine(py, |it| &it.courier)
+        self.keyed.machine(py, |it| &it.courier)
     }
 
     /// Whether this process speaks for the machine for the next two seconds; another one does while it lives.
     fn is_courier(&self, py: Python<'_>) -> PyResult<bool> {
-        self.common.is_courier(py, |it| &it.courier)
+        self.keyed.is_courier(py, |it| &it.courier)
     }
 
     /// How many calls could be made at once.
     #[pyo3(signature = (now=None, /))]
     fn snapshot<'py>(&self, py: Python<'py>, now: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let now = moment(py, now)?;
-        let available = self.common.here(py)?.state().available(&self.rules, now);
-        let snapshot = self.common.snapshot(py)?;
+        let available = self.keyed.here(py)?.state().available(&self.rules, now);
+        let snapshot = self.keyed.snapshot(py)?;
         snapshot.set_item("available", available)?;
         Ok(snapshot)
     }
 
     /// Leaves the table of that name, with all keys. The last process to leave it removes it.
     fn close(&self, py: Python<'_>) {
-        self.common.close(py);
+        self.keyed.close(py);
     }
 
     #[getter]
     fn key(&self) -> &str {
-        self.common.key()
+        self.keyed.key()
     }
 
     #[getter]
     fn definition(&self) -> &str {
-        self.common.definition()
+        self.keyed.definition()
     }
 
     fn __repr__(&self) -> String {
-        self.common.shown("RateState")
+        self.keyed.shown("RateState")
     }
 }
 

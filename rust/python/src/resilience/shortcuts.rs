@@ -39,7 +39,7 @@ unsafe fn breaker_acquire(call: Call) -> *mut ffi::PyObject {
         let Some(breaker) = call.plain::<BreakerState>(0) else {
             return call.pass_on(&BREAKER_ACQUIRE);
         };
-        let Some(here) = breaker.get().common.quickly() else {
+        let Some(here) = breaker.get().keyed.quickly() else {
             return call.pass_on(&BREAKER_ACQUIRE);
         };
         let state = here.state();
@@ -77,7 +77,7 @@ unsafe fn breaker_refusal(call: Call) -> *mut ffi::PyObject {
         let Some(breaker) = call.plain::<BreakerState>(3) else {
             return call.pass_on(&BREAKER_REFUSAL);
         };
-        let Some(here) = breaker.get().common.quickly() else {
+        let Some(here) = breaker.get().keyed.quickly() else {
             return call.pass_on(&BREAKER_REFUSAL);
         };
         let now = clock::monotonic();
@@ -109,7 +109,7 @@ unsafe fn breaker_record(call: Call) -> *mut ffi::PyObject {
         let Some(breaker) = plain else {
             return call.pass_on(&BREAKER_RECORD);
         };
-        let Some(here) = breaker.get().common.quickly() else {
+        let Some(here) = breaker.get().keyed.quickly() else {
             return call.pass_on(&BREAKER_RECORD);
         };
         let Some(permit) = whole(*call.arguments) else {
@@ -169,7 +169,7 @@ unsafe fn rate_acquire(call: Call) -> *mut ffi::PyObject {
             Some((rate, numbers(call)))
         };
         if let Some((rate, Some((n, max_wait)))) = alone.or_else(asked)
-            && let Some(here) = rate.get().common.quickly()
+            && let Some(here) = rate.get().keyed.quickly()
         {
             let rules = &rate.get().rules;
             let grant: Grant =
@@ -202,7 +202,7 @@ unsafe fn concurrency_acquire(call: Call) -> *mut ffi::PyObject {
     // SAFETY: the caller's.
     unsafe {
         if let Some(permits) = call.plain::<ConcurrencyState>(0)
-            && let Some(here) = permits.get().common.quickly()
+            && let Some(here) = permits.get().keyed.quickly()
         {
             let (limit, expires) = (permits.get().limit, permits.get().expires);
             let now = clock::monotonic();
@@ -222,7 +222,7 @@ unsafe fn concurrency_release(call: Call) -> *mut ffi::PyObject {
     // SAFETY: the caller's; a plain call of one argument has one.
     unsafe {
         if let Some(permits) = call.plain::<ConcurrencyState>(1)
-            && let Some(here) = permits.get().common.quickly()
+            && let Some(here) = permits.get().keyed.quickly()
             && let Some(permit) = whole(*call.arguments)
             && let Ok(permit) = u64::try_from(permit)
         {

@@ -1,4 +1,4 @@
-//! What all states have in common: name, key, refusals.
+//! A state of one key, with what all kinds of states have: name, key, whether it is closed, refusals.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -23,13 +23,13 @@ use super::moment::is_virtual;
 use crate::errors::{Family, error, named};
 
 /// A state of one key.
-pub(super) struct Common<T: State> {
+pub(super) struct Keyed<T: State> {
     handle: Handle<T>,
     /// For all keys of one `new`.
     is_closed: Arc<AtomicBool>,
 }
 
-impl<T: State> Common<T> {
+impl<T: State> Keyed<T> {
     pub(super) fn new(
         py: Python<'_>,
         name: Option<String>,
@@ -117,7 +117,7 @@ impl<T: State> Common<T> {
 /// Who speaks for the machine expires so soon, in nanoseconds, if it is stopped; a dead one is seen at once.
 const COURIER_EXPIRES: u64 = 2_000_000_000;
 
-impl<T: State> Common<T> {
+impl<T: State> Keyed<T> {
     pub(super) fn machine(&self, py: Python<'_>, of: fn(&T) -> &Courier) -> PyResult<u64> {
         // Of one table, every address and moment is another.
         let drawn = RandomState::new().hash_one((self as *const Self as usize, clock::monotonic()));
