@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.same_tick import Worker
 
 
-class Peer:
+class Peer(ABC):
     """Getters of one kind, parked at an empty queue; what is put always fits."""
 
     ended: tuple[type[Exception], ...] = ()
@@ -43,14 +44,14 @@ class Peer:
         finally:
             self.waiting -= 1
 
-    async def get(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    async def get(self) -> int: ...
 
-    def put(self, item: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def put(self, item: int) -> None: ...
 
-    def size(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def size(self) -> int: ...
 
     def feed(self) -> None:
         self.ledger.ends["fed"] += 1
@@ -61,7 +62,7 @@ class Peer:
             return
         self.content.put(item)
 
-    def stir(self) -> None:
+    def stir(self) -> None:  # noqa: B027 - there is nothing else to do to some
         pass
 
     def parked(self) -> int:

@@ -8,6 +8,7 @@ import faulthandler
 import random
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def _same(item: Any, expected: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(ABC):
     """A process and what it does; its threads or tasks are called `name`, `name` + 1, and so on."""
 
     name: int
@@ -98,11 +99,11 @@ class Actor:
     hands: int = 1
     is_async: bool = False
 
-    def work(self, queue: Any, book: Book, name: int, dice: random.Random) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def work(self, queue: Any, book: Book, name: int, dice: random.Random) -> None: ...
 
-    async def awork(self, queue: Any, book: Book, name: int, dice: random.Random) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def awork(self, queue: Any, book: Book, name: int, dice: random.Random) -> None: ...
 
 
 def act(actor: Actor, queue: Any, path: Path) -> None:

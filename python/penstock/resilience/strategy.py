@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -25,7 +26,7 @@ class Place(NamedTuple):
     report: Reporter
 
 
-class Strategy:
+class Strategy(ABC):
     """The base of all strategies."""
 
     __slots__ = ()
@@ -35,9 +36,9 @@ class Strategy:
     is_for_streams: ClassVar[bool] = True
     """Whether it means something for an async generator."""
 
+    @abstractmethod
     def part(self, place: Place) -> Part:
         """A fresh state of this strategy, for one key of one policy."""
-        raise NotImplementedError
 
     def describe(self) -> str:
         """The strategy with every setting, defaults included."""
@@ -51,15 +52,15 @@ class Strategy:
         return f"{type(self).__name__}: {', '.join(settings)}"
 
 
-class Part:
+class Part(ABC):
     """A strategy's state and its place in the fused call."""
 
     needs_task: ClassVar[bool] = False
     """Whether its code uses `task` and `loop`, which the call then looks up once."""
 
+    @abstractmethod
     def weave(self, code: Weave, body: list[str]) -> list[str]:
         """The lines of this strategy around `body`, which leaves its result in `value`."""
-        raise NotImplementedError
 
 
 def _shown(value: Any) -> str:
