@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock import _clock as clock
+from penstock._deadline import deadline_variable
 
 from .armed import armed
 from .errors import DeadlineExceeded
 from .lazy import Slot
-from .limit import current_deadline, deadline_variable
+from .limit import current_deadline
 from .strategy import Part, Place, Strategy, check_number
 from .weave_text import NOW, indented
 

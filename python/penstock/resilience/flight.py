@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from penstock._deadline import deadline_variable
 from penstock._loops import Place, current_hub
 
 from .lazy import asyncio_task
-from .limit import deadline_variable
 
 if TYPE_CHECKING:
     import asyncio

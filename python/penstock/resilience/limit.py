@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from contextvars import ContextVar
 
 from penstock import _clock as clock
+from penstock._deadline import deadline_variable
 from penstock.tracing import TraceContext
 
-__all__ = ("current_deadline", "deadline_variable", "remaining")
-
-# Apart from the trace context's own: what is current there may be a span, which has to stay it.
-deadline_variable: ContextVar[float | None] = ContextVar("penstock_deadline", default=None)
+__all__ = ("current_deadline", "remaining")
 
 
 def current_deadline() -> float:
     """The moment on the clock of `time.monotonic()`; infinity where nothing bounds the call.
 
-    The sooner of what a `Deadline` around the caller allows, in this process, and of the deadline
-    that came along in the trace context.
+    The sooner of what a `Deadline` around the caller allows and of the deadline that came along in
+    the trace context, such as that of the call whose work a `WorkerPool` runs.
     """
     own = deadline_variable.get()
     # A virtual clock counts from elsewhere: a real moment means nothing on it.

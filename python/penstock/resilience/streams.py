@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from penstock._deadline import deadline_variable
+
 from .deadline import DeadlinePart
 from .lazy import within
-from .limit import current_deadline, deadline_variable
+from .limit import current_deadline
 
 if TYPE_CHECKING:
     from .strategy import Part

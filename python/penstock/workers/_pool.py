@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
+from penstock._deadline import carried_bytes
 from penstock._loops import current_hub
-from penstock._native import current_context_bytes
 from penstock.errors import Closed, Expired, Full, Misuse
 from penstock.shared import Payload, dump
 
@@ -340,7 +340,7 @@ class WorkerPool(Executor):
         try:
             refuse_coroutine(fn)
             try:
-                context = current_context_bytes()
+                context = carried_bytes()
                 carried = () if context is None else (context,)
                 payload = dump((fn, args, keywords, *carried))
             except Exception as error:
