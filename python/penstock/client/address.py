@@ -21,7 +21,7 @@ def checked_base(base_url: str) -> httpx2.URL:
         raise Misuse(f"ServiceClient: base_url={base_url!r} is no URL: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise Misuse(
-            f"ServiceClient: base_url={base_url!r} has no scheme or no host",
+            f"ServiceClient: base_url={base_url!r} is no http or https URL with a host",
             hint='such as "https://user-service" or "http://localhost:8080/api"',
         )
     if url.query or url.fragment:
