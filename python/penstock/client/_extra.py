@@ -5,4 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 if find_spec("httpx2") is None:
-    raise ImportError('penstock.client needs httpx2: pip install "penstock[client]"', name="httpx2")
+    raise ModuleNotFoundError(
+        'penstock.client needs httpx2: pip install "penstock[client]"', name="httpx2"
+    )
