@@ -11,7 +11,7 @@ import penstock
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Not rooms in the sense of the table: they are told of elsewhere on the page, or come with a room.
-APART = {"cli", "demo", "engines", "errors", "shared", "testing"}
+APART = {"cli", "demo", "engines", "errors", "testing"}
 
 
 def rooms() -> set[str]:
