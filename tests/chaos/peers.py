@@ -71,15 +71,15 @@ class Peer(ABC):
     def is_still(self, workers: list[Worker]) -> bool:
         return not workers or self.size() == 0
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     def rest(self) -> None:
         while self.size():
             self.content.take(self.get_nowait())
 
-    def get_nowait(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def get_nowait(self) -> int: ...
 
 
 class AnyioGetters(Peer):

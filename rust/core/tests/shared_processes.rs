@@ -77,6 +77,22 @@ fn an_item_for_one_that_died_asleep_goes_to_another() {
 }
 
 #[test]
+fn seats_of_those_who_died_asleep_are_free_again() {
+    let queue = small();
+    // More than there are seats, and nobody has called them.
+    for _ in 0..70 {
+        let dying = Child::run(|| {
+            get(&queue);
+        });
+        wait_until(&queue, "it does not sleep", || getters(&queue) == 1);
+        dying.kill();
+        wait_until(&queue, "the dead sits there still", || {
+            queue.statistics().unwrap().participants == 1
+        });
+    }
+}
+
+#[test]
 fn one_that_is_stopped_asleep_holds_an_item_up_for_a_while_only() {
     let queue = small();
     let stopped = Child::run(|| {

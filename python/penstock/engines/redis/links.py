@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ BUSY, IDLE = 0.1, 0.5
 """Seconds from one report to the next."""
 
 
-class Link:
+class Link(ABC):
     """A state of this machine and what others say of theirs.
 
     Used by the exchange's thread; `status` and what a strategy asks may be called from any.
@@ -50,13 +51,13 @@ class Link:
         """Whether this process reports for its machine now."""
         return bool(self.state.is_courier())
 
+    @abstractmethod
     def arguments(self, now: float) -> list[str | int | float]:
         """What the script is told, after machine, definition and silence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answered(self, answer: dict[str, Any]) -> float:
         """Does what the answer asks for; seconds until the next report."""
-        raise NotImplementedError
 
     def forked(self) -> None:
         """In a child: what the parent's threads were about is theirs."""

@@ -72,12 +72,8 @@ class ShareLink(Link):
         self.has_share = True
         share = min(max(float(answer["share"]), 1e-6), 1.0)
         if abs(share - self.state.share) > 1e-4 * share:
-            self.set_share(share)
+            self.state.set_share(share)
         return BUSY if self._demand > 1e-3 or self.machines > 1 else IDLE
-
-    def set_share(self, share: float) -> None:
-        """Puts it in force."""
-        raise NotImplementedError
 
     def status(self) -> dict[str, Any]:
         """See `Link`."""
@@ -88,10 +84,6 @@ class RateLink(ShareLink):
     """Of a `RateLimit`."""
 
     kind: ClassVar[str] = "rate"
-
-    def set_share(self, share: float) -> None:
-        """See `ShareLink`."""
-        self.state.set_share(share)
 
 
 class BudgetLink(ShareLink):
@@ -114,7 +106,3 @@ class BudgetLink(ShareLink):
         share = float(self.state.share)
         by_calls = float(snapshot["earned"]) - share * self.floor
         return min(max(share, (float(snapshot["spent"]) - by_calls) / self.floor), 1.0)
-
-    def set_share(self, share: float) -> None:
-        """See `ShareLink`."""
-        self.state.set_share(share)

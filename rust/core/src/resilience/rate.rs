@@ -13,7 +13,7 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// a millisecond, and the clock of a machine that has been up for 36 years still fits.
 const SHIFT: u32 = 4;
 
-/// A schedule further ahead than any wait that is granted is damage; it is taken for now.
+/// A schedule further ahead than any wait that is granted is damage: it counts as one that ends at this moment.
 pub const LONGEST_WAIT: u64 = 3_600_000_000_000;
 
 /// See the module's head.
