@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from penstock import Saga, SagaStore, saga
+from penstock import Saga, SagaStore, Service, saga
 from penstock._durable.engines import Address
 from penstock._durable.errors import OutcomeUnknown
 from penstock.engines.sqlite import (
@@ -24,7 +24,8 @@ from penstock.engines.sqlite import (
     DatabaseReadOnly,
     SchemaTooNew,
 )
-from penstock.errors import EngineError
+from penstock.errors import Closed, EngineError
+from penstock.service import PartFailed
 from tests.saga.pacing import when
 
 
@@ -147,6 +148,33 @@ async def test_a_store_that_fails_for_longer_than_its_patience(opened, faults, l
         await store.recover()
         while (await store.counts()) != {"book": {"completed": 1}}:
             await anyio.lowlevel.checkpoint()
+
+
+async def test_a_service_raises_why_its_store_failed_not_what_came_of_it(opened, faults):
+    """Who waits for an outcome has `Closed` before the store's own error has come anywhere."""
+    booking, gate, ran = gated()
+    stores = []
+
+    @asynccontextmanager
+    async def part():
+        async with opened(booking, patience=0.1) as store:
+            stores.append(store)
+            yield
+
+    service = Service("bookings")
+    service.add(part())
+    with anyio.fail_after(20), pytest.raises(PartFailed) as caught:
+        async with service:
+            handle = await stores[0].start(booking, 1)
+            while not ran:
+                await anyio.lowlevel.checkpoint()
+            faults.is_broken = True
+            gate.set()
+            await handle.outcome()
+    assert isinstance(caught.value.__cause__, EngineError)
+    assert isinstance(caught.value.__context__, Closed)
+    [note] = caught.value.__notes__
+    assert note.startswith("after it: Closed")
 
 
 async def test_an_idle_store_that_fails(opened, faults):

@@ -228,6 +228,163 @@ async def test_the_block_s_error_says_what_failed_beside_it(recorder: Recorder):
     assert caught.value.__notes__ == ["part 'a' of service 'orders' failed: ValueError: half done"]
 
 
+class Depended(Failing):
+    """Wakes who waits for it as it fails, as a store does that can no longer write."""
+
+    def __init__(self, error: Exception, name: str = "depended") -> None:
+        super().__init__(error, name)
+        self.is_closed = anyio.Event()
+
+    @asynccontextmanager
+    async def _live(self):
+        async def work() -> None:
+            await self.fail.wait()
+            self.is_closed.set()
+            raise self.error
+
+        async def deeper() -> None:
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(work)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(deeper)
+            yield
+
+    async def use(self) -> None:
+        self.fail.set()
+        await self.is_closed.wait()
+        raise KeyError("closed")
+
+
+async def test_the_part_that_failed_before_the_block_is_what_is_raised(recorder: Recorder):
+    failing = Failing(LookupError("lost"))
+    service = Service("orders")
+    service.add(recorder.part("a"), failing)
+    with pytest.raises(PartFailed, match=r"part 'failing' .* LookupError: lost") as caught:
+        async with service:
+            failing.fail.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise KeyError("a consequence")
+    assert caught.value.__notes__ == ["after it: KeyError: 'a consequence'"]
+    assert isinstance(caught.value.__context__, KeyError)
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    assert service.state == "failed"
+
+
+async def test_a_part_that_wakes_the_block_as_it_fails_came_first(recorder: Recorder):
+    # Drained first, so that nothing gives it time.
+    depended = Depended(LookupError("lost"))
+    service = Service("orders")
+    service.add(recorder.part("a"), depended)
+    with pytest.raises(PartFailed, match=r"'depended' .* LookupError: lost") as caught:
+        async with service:
+            await depended.use()
+    assert caught.value.__notes__ == ["after it: KeyError: 'closed'"]
+
+
+async def test_a_watch_that_failed_before_the_block_is_what_is_raised():
+    class Watched(Stubborn):
+        async def watch(self) -> None:
+            raise ConnectionError("reset")
+
+    watched = Watched()
+    watched.release.set()
+    service = Service("orders")
+    service.add(watched)
+    with pytest.raises(PartFailed, match=r"'Watched' .* ConnectionError: reset") as caught:
+        async with service:
+            await watched.draining.wait()
+            raise KeyError("a consequence")
+    assert caught.value.__notes__ == ["after it: KeyError: 'a consequence'"]
+
+
+async def test_the_first_to_fall_is_told_also_where_it_ends_last(recorder: Recorder):
+    store = Failing(LookupError("lost"), "store")
+    user = Failing(KeyError("no store"), "user")
+
+    @asynccontextmanager
+    async def slow_to_close():
+        async with store:
+            try:
+                yield
+            finally:
+                user.fail.set()
+                with anyio.CancelScope(shield=True):
+                    while service.health().parts[1].state != "failed":
+                        await anyio.lowlevel.checkpoint()
+
+    service = Service("orders")
+    service.add(slow_to_close(), user)
+    with pytest.raises(PartFailed, match=r"LookupError: lost") as caught:
+        async with service:
+            store.fail.set()
+            await anyio.sleep_forever()
+    [note] = caught.value.__notes__
+    assert note == "part 'user' of service 'orders' failed: KeyError: 'no store'"
+
+
+class Cut(Stubborn):
+    """Raises when it is cancelled."""
+
+    @asynccontextmanager
+    async def _live(self):
+        try:
+            async with anyio.create_task_group():
+                yield
+                await anyio.sleep_forever()
+        except BaseException:
+            raise LookupError("cut") from None
+
+    async def __aenter__(self) -> None:
+        self._lived = self._live()
+        await self._lived.__aenter__()
+
+    async def __aexit__(self, *exception: object) -> bool | None:
+        return await self._lived.__aexit__(*exception)
+
+
+async def test_cancellation_stays_cancellation_beside_a_part_that_failed():
+    service = Service("orders")
+    service.add(Cut())
+    with anyio.CancelScope() as scope:
+        async with service:
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert service.state == "failed"
+
+
+async def test_a_part_that_fails_as_it_is_cut_came_after_the_block():
+    service = Service("orders")
+    service.add(Cut())
+    with pytest.raises(KeyError) as caught:
+        async with service:
+            service.stop_at_once()
+            raise KeyError("mine")
+    assert caught.value.__notes__ == ["part 'Cut' of service 'orders' failed: LookupError: cut"]
+
+
+async def test_a_part_that_ends_by_itself_is_not_well():
+    class Ending(Failing):
+        @asynccontextmanager
+        async def _live(self):
+            async with anyio.create_task_group() as group:
+                self.end = group.cancel_scope.cancel
+                yield
+
+    ending = Ending(LookupError("never raised"))
+    service = Service("orders")
+    service.add(ending)
+    async with service:
+        assert service.ready
+        ending.end()
+        while service.ready:
+            await anyio.lowlevel.checkpoint()
+        assert service.health().parts[0].detail == "it ended by itself"
+
+
 async def test_drain_has_a_deadline(recorder: Recorder):
     stubborn = Stubborn()
     service = Service("orders", drain=0.05)

@@ -24,7 +24,9 @@ class Host:
         self.state = State.NEW
         self.failure: Exception | None = None
         self.was_cut = False
-        """Its time to drain was up, and it was stopped."""
+        """It was cancelled: its time to drain was up, or everything was to end at once."""
+        self.fell = False
+        """It came to its end by itself: nobody had asked it to leave."""
         self._lifetime = lifetime(part)
         self._scope: anyio.CancelScope
         self._leave: anyio.Event
@@ -32,15 +34,18 @@ class Host:
 
     async def run(
         self,
+        on_fall: Callable[[Host], None],
         on_failure: Callable[[Host], None],
         *,
         task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Start the part, keep it until it is to end or fails, end it.
 
-        What its start raises is raised here; what it raises later is kept and told.
+        What its start raises is raised here; what it raises later is kept and told. That it falls
+        is told at once, before its own end brings down what depends on it.
         """
         self._leave, self._over, self._scope = anyio.Event(), anyio.Event(), anyio.CancelScope()
+        self._on_fall = on_fall
         self.state = State.STARTING
         has_started = False
         try:
@@ -64,6 +69,15 @@ class Host:
                 on_failure(self)
 
     async def _stay(self) -> None:
+        try:
+            await self._stay_until_asked()
+        except BaseException:
+            # Cancelled from inside: a task group of its own has failed.
+            if not self.was_cut:
+                self._fall()
+            raise
+
+    async def _stay_until_asked(self) -> None:
         watch = getattr(self.part, "watch", None)
         if watch is None:
             await self._leave.wait()
@@ -77,8 +91,14 @@ class Host:
         try:
             await watch()
         except Exception as error:
+            self._fall()
             self._fail(error)
             self._leave.set()
+
+    def _fall(self) -> None:
+        if not self.fell:
+            self.fell, self.state = True, State.DRAINING
+            self._on_fall(self)
 
     def _fail(self, error: Exception) -> None:
         # The first failure is the cause, whatever it brings down with it.
@@ -95,7 +115,6 @@ class Host:
         with anyio.CancelScope(deadline=deadline):
             await self._over.wait()
         if not self.is_over:
-            self.was_cut = True
             await self.stop()
 
     async def stop(self) -> None:
@@ -105,12 +124,15 @@ class Host:
 
     def cut(self) -> None:
         """Cancel it."""
+        self.was_cut = True
         self._scope.cancel()
 
     def health(self) -> PartHealth:
         """What it says of itself."""
         if self.state is not State.RUNNING:
-            detail = "" if self.failure is None else describe(self.failure)
+            detail = "it ended by itself" if self.fell else ""
+            if self.failure is not None:
+                detail = describe(self.failure)
             return PartHealth(self.name, self.state, is_healthy=False, detail=detail)
         health = getattr(self.part, "health", None)
         if health is None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from penstock.errors import Misuse
 
@@ -22,13 +23,16 @@ from .part import AnyPart, name_of
 
 __all__ = ("Service",)
 
+_TURNS = 16
+"""Of the loop, between the end of the block and the first request to leave."""
+
 
 class Service:
     """Starts its parts in order, watches them, and drains them in reverse order.
 
     Everything that is to live as long as the program goes in: stores, pools, relays, consumers,
     monitors. A part that fails takes the service down: the others are drained, and `PartFailed`
-    names it, with its error as the cause.
+    names it, with its error as the cause, also where the block raised as a consequence.
 
     Args:
         name: for messages.
@@ -61,7 +65,10 @@ class Service:
         self._state = State.NEW
         self._hosts: list[Host] = []
         self._started: list[Host] = []
-        self._failed: Host | None = None
+        self._fallen: list[Host] = []
+        """Those that ended by themselves, the first of them first."""
+        self._failed: list[Host] = []
+        """Those that raised, as they came to their ends."""
         self._is_urgent = False
         self._group: anyio.abc.TaskGroup
         self._block: anyio.CancelScope
@@ -155,12 +162,13 @@ class Service:
         try:
             with self._starting:
                 await self._start()
-            if self._failed is not None:
-                raise self._failure(self._failed)
+            if self._failed:
+                raise self._failure(self._failed[0])
         except BaseException as error:
             # The group's exit takes what is raised here back, so that it is not wrapped.
             await self._wind_down(abrupt=not isinstance(error, Exception))
             await self._group.__aexit__(None, None, None)
+            self._raise_the_first(error)
             raise
         self._state = State.RUNNING
         self._block.__enter__()
@@ -169,7 +177,7 @@ class Service:
     async def _start(self) -> None:
         for host in self._hosts:
             try:
-                await self._group.start(host.run, self._hear)
+                await self._group.start(host.run, self._fallen.append, self._hear)
             except Exception as error:
                 raise PartFailed(
                     f"part {host.name!r} of service {self.name!r} did not start: {describe(error)}",
@@ -187,32 +195,61 @@ class Service:
         is_abrupt = error is not None and not is_ours and not isinstance(error, Exception)
         await self._wind_down(abrupt=is_abrupt)
         await self._group.__aexit__(None, None, None)
-        if self._failed is not None:
-            failure = self._failure(self._failed)
-            if error is None or is_ours:
-                raise failure
-            error.add_note(str(failure))
+        if error is not None and not is_ours:
+            self._raise_the_first(error)
+        elif self._failed:
+            failure = self._failure(self._first_failed())
+            self._note(failure)
+            raise failure
         return is_ours
 
     def _hear(self, host: Host) -> None:
         """A part has failed: end what the caller does, or the starting of the others."""
-        if self._failed is None:
-            self._failed = host
+        self._failed.append(host)
         if self._state is State.STARTING:
             self._starting.cancel()
         elif self._state is State.RUNNING:
             self._block.cancel()
 
+    def _first_failed(self) -> Host:
+        """The one that fell before the others did, which may have needed longer to end."""
+        return next((host for host in self._fallen if host in self._failed), self._failed[0])
+
+    def _raise_the_first(self, error: BaseException) -> None:
+        """Raise the failure of a part that came before `error`, which may be its consequence.
+
+        A part that fell had been asked for nothing, so it was the first; one that failed at its
+        end came after. What came after is told in notes. Cancellation stays what it is.
+        """
+        if self._failed and isinstance(error, Exception):
+            host = self._first_failed()
+            if host.fell and error.__cause__ is not host.failure:
+                failure = self._failure(host)
+                failure.add_note(f"after it: {describe(error)}")
+                self._note(failure)
+                raise failure
+        self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        """Tell in its notes which parts failed besides."""
+        for host in self._failed:
+            if error.__cause__ is not host.failure:
+                error.add_note(str(self._failure(host)))
+
     async def _wind_down(self, *, abrupt: bool) -> None:
         self._state = State.DRAINING
         deadline = anyio.current_time() + self.drain
         with anyio.CancelScope(shield=True):
+            # A part that falls wakes those who wait for it before its task group has told its
+            # host, and what it woke may have ended the block: let it come first.
+            for _ in range(_TURNS):
+                await anyio.lowlevel.checkpoint()
             for host in reversed(self._started):
                 if abrupt or self._is_urgent:
                     await host.stop()
                 else:
                     await host.drain(deadline)
-        self._state = State.STOPPED if self._failed is None else State.FAILED
+        self._state = State.FAILED if self._failed else State.STOPPED
 
     def _failure(self, host: Host) -> PartFailed:
         assert host.failure is not None

@@ -214,5 +214,8 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
             yield from _reasons(each)
     elif isinstance(error, PartFailed) and error.__cause__ is not None:
         yield from _reasons(error.__cause__)
+        if error.__context__ is not None:
+            # What came of it, for whoever waited.
+            yield from _reasons(error.__context__)
     else:
         yield error
