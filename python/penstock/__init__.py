@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from .service import Service
     from .shared import SharedArray, SharedQueue
     from .shared.c_interface import extension_path, include_dir, library_path
-    from .streams import Stream
-    from .workers import WorkerPool
+    from .streams import Stream, Transform
+    from .workers import WorkerPool, run_in_worker
 
 __all__ = (
     "AdaptiveLimit",
@@ -99,12 +99,14 @@ __all__ = (
     "SharedQueue",
     "Stream",
     "Timeout",
+    "Transform",
     "WorkerPool",
     "__version__",
     "extension_path",
     "include_dir",
     "library_path",
     "metrics",
+    "run_in_worker",
     "saga",
     "select",
     "tracing",
@@ -144,11 +146,13 @@ _ROOMS = {
     "SharedQueue": "shared",
     "Stream": "streams",
     "Timeout": "resilience",
+    "Transform": "streams",
     "WorkerPool": "workers",
     "extension_path": "shared.c_interface",
     "include_dir": "shared.c_interface",
     "library_path": "shared.c_interface",
     "metrics": "metrics",
+    "run_in_worker": "workers",
     "saga": "saga",
     "select": "queues",
     "tracing": "tracing",

@@ -81,8 +81,7 @@ def test_a_second_signal_stops_at_once(backend: str, number: signal.Signals):
     assert lines(process, 1) == ["drain b"]
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert out.splitlines()[0] == "cut b"
-    assert out.splitlines()[1:] in (["cancelled a"], [])
+    assert set(out.splitlines()) == {"cut b", "cancelled a"}
     assert err == ""
     assert process.returncode == 128 + number
 

@@ -106,7 +106,7 @@ async def test_parts_start_in_order_and_drain_in_reverse(recorder: Recorder):
         assert service.state == "running"
         assert service.ready
         recorder.log.clear()
-    assert recorder.log == ["drain c", "stop c", "drain b", "stop b", "drain a", "stop a"]
+    assert recorder.log == ["drain c", "drain b", "drain a", "stop c", "stop b", "stop a"]
     assert (service.state, service.ready) == ("stopped", False)
 
 
@@ -155,7 +155,7 @@ async def test_a_part_that_fails_takes_the_service_down(recorder: Recorder):
             reached = True
     assert not reached
     assert isinstance(caught.value.__cause__, ExceptionGroup)
-    assert recorder.log[2:] == ["drain after", "stop after", "drain before", "stop before"]
+    assert recorder.log[2:] == ["drain after", "drain before", "stop after", "stop before"]
     assert service.state == "failed"
     assert not service.ready
     assert service.health().parts[1].detail == "LookupError: lost"
@@ -205,7 +205,7 @@ async def test_a_part_that_cannot_be_drained_does_not_keep_the_others(recorder: 
     with pytest.raises(PartFailed, match=r"part 'b' .* ValueError: half done"):
         async with service:
             pass
-    assert recorder.log[2:] == ["drain b", "stop b", "drain a", "stop a"]
+    assert recorder.log[2:] == ["drain b", "drain a", "stop b", "stop a"]
 
 
 async def test_the_block_s_own_error_comes_through_as_it_is(recorder: Recorder):
@@ -287,16 +287,21 @@ async def test_a_part_that_wakes_the_block_as_it_fails_came_first(recorder: Reco
 async def test_a_watch_that_failed_before_the_block_is_what_is_raised():
     class Watched(Stubborn):
         async def watch(self) -> None:
+            await fail.wait()
             raise ConnectionError("reset")
 
+    fail = anyio.Event()
     watched = Watched()
     watched.release.set()
     service = Service("orders")
     service.add(watched)
     with pytest.raises(PartFailed, match=r"'Watched' .* ConnectionError: reset") as caught:
         async with service:
-            await watched.draining.wait()
-            raise KeyError("a consequence")
+            fail.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise KeyError("a consequence")
     assert caught.value.__notes__ == ["after it: KeyError: 'a consequence'"]
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_type
 
-from penstock import Stream
+from penstock import Stream, Transform
 
 
 async def number(line: str) -> int:
     return int(line)
+
+
+class Lengths(Transform[str, int]):
+    def transform(self, chunk: str) -> int:
+        return len(chunk)
 
 
 async def through_stages() -> None:
@@ -23,6 +28,10 @@ async def through_stages() -> None:
     assert_type(numbers.filter(bool).take(9).skip(1).buffer(64), Stream[int])
     assert_type(numbers.batch(3), Stream[list[int]])
     assert_type(lines.flat_map(str.split), Stream[str])
+
+    assert_type(lines.through(Lengths()), Stream[int])
+    assert_type(lines.through(Lengths), Stream[int])
+    numbers.through(Lengths())  # type: ignore[arg-type]
 
     assert_type(await numbers.collect(), list[int])
     assert_type(await numbers.count(), int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from typing import assert_type
 
-from penstock import WorkerPool
+from penstock import WorkerPool, run_in_worker
 
 
 def repeat(text: str, times: int) -> list[str]:
@@ -16,6 +16,8 @@ async def from_loops(pool: WorkerPool) -> None:
     assert_type(await pool.run(repeat, "a", 3, timeout=5.0), list[str])
     await pool.run(repeat, 3, "a")  # type: ignore[arg-type]
     await pool.run(repeat, "a")  # type: ignore[arg-type]
+    assert_type(await run_in_worker(repeat, "a", 3, timeout=5.0), list[str])
+    await run_in_worker(repeat, 3, "a")  # type: ignore[arg-type]
     async with pool as started:
         assert_type(started, WorkerPool)
     async for length in pool.imap(len, ["a", "b"], ordered=False):

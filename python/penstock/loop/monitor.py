@@ -48,6 +48,7 @@ class LoopMonitor:
     """
 
     name = "loop monitor"
+    is_telemetry = True  # a Service ends it behind what it watches
 
     def __init__(
         self,

@@ -102,6 +102,15 @@ class Consumer(Background, Generic[T]):
     def _close(self) -> None:
         self._queue.close()
 
+    def stop_intake(self) -> None:
+        """Claim nothing more, and give back what has not begun; handlers under way go on.
+
+        What a Service calls first when it ends; `drain` waits for the handlers. On the loop's
+        thread; any number of times.
+        """
+        self._is_draining = True
+        self._wake()
+
     async def _run(self) -> None:
         while not self._is_draining:
             await self._incarnate(self._queue.store)

@@ -186,6 +186,17 @@ class SagaStore:
             raise
         return self
 
+    async def drain(self) -> None:
+        """Begin no saga here any more, and wait for the ends of those that run.
+
+        The store stays open; sagas that are started now are run by whoever has the file open next.
+        A Service calls it, in its turn. Cancellation ends the waiting only.
+        """
+        self._is_draining = True
+        if self._runner is not None:
+            self._runner.drain()
+            await self.waiting.until(lambda: self._runner is None)
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

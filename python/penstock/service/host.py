@@ -1,18 +1,24 @@
 """The task in which one part lives.
 
 Each part has a task of its own, from its start to its end: it may hold task groups and cancel
-scopes open meanwhile, and its failure is its own until the service hears of it.
+scopes open meanwhile, and its failure is its own until the service hears of it. It ends in two
+steps, each when it is asked to: it finishes what is under way, and stays open for those who need it
+to do the same; then it closes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import anyio
 import anyio.abc
 
 from .health import PartHealth, State
-from .part import AnyPart, lifetime
+from .part import AnyPart, drain_of, hook_of, lifetime
 
 
 class Host:
@@ -27,9 +33,17 @@ class Host:
         """It was cancelled: its time to drain was up, or everything was to end at once."""
         self.fell = False
         """It came to its end by itself: nobody had asked it to leave."""
+        self.is_telemetry = bool(getattr(part, "is_telemetry", False))
         self._lifetime = lifetime(part)
+        self._stop_intake = hook_of(part, "stop_intake")
+        self._drain = drain_of(part)
+        self._health = hook_of(part, "health", is_async=False)
+        self._watched = hook_of(part, "watch")
+        self._deadline = math.inf
         self._scope: anyio.CancelScope
         self._leave: anyio.Event
+        self._finished: anyio.Event
+        self._close: anyio.Event
         self._over: anyio.Event
 
     async def run(
@@ -44,8 +58,10 @@ class Host:
         What its start raises is raised here; what it raises later is kept and told. That it falls
         is told at once, before its own end brings down what depends on it.
         """
-        self._leave, self._over, self._scope = anyio.Event(), anyio.Event(), anyio.CancelScope()
-        self._on_fall = on_fall
+        self._leave, self._finished = anyio.Event(), anyio.Event()
+        self._close, self._over = anyio.Event(), anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._on_fall, self._on_failure = on_fall, on_failure
         self.state = State.STARTING
         has_started = False
         try:
@@ -56,6 +72,8 @@ class Host:
                     task_status.started()
                     await self._stay()
                     self.state = State.DRAINING
+                    await self._finish()
+                    await self._close.wait()
         except Exception as error:
             if not has_started:
                 self.failure, self.state = error, State.FAILED
@@ -64,28 +82,23 @@ class Host:
         finally:
             if self.state is not State.FAILED:
                 self.state = State.FAILED if self.failure is not None else State.STOPPED
+            self._finished.set()
             self._over.set()
-            if self.failure is not None and has_started:
-                on_failure(self)
 
     async def _stay(self) -> None:
         try:
-            await self._stay_until_asked()
+            if self._watched is None:
+                await self._leave.wait()
+                return
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch, self._watched)
+                await self._leave.wait()
+                group.cancel_scope.cancel()
         except BaseException:
             # Cancelled from inside: a task group of its own has failed.
             if not self.was_cut:
                 self._fall()
             raise
-
-    async def _stay_until_asked(self) -> None:
-        watch = getattr(self.part, "watch", None)
-        if watch is None:
-            await self._leave.wait()
-            return
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, watch)
-            await self._leave.wait()
-            group.cancel_scope.cancel()
 
     async def _watch(self, watch: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -93,7 +106,14 @@ class Host:
         except Exception as error:
             self._fall()
             self._fail(error)
-            self._leave.set()
+
+    async def _finish(self) -> None:
+        if self._drain is not None:
+            try:
+                await _awaited(self._drain(self._deadline))
+            except Exception as error:
+                self._fail(error)
+        self._finished.set()
 
     def _fall(self) -> None:
         if not self.fell:
@@ -104,17 +124,37 @@ class Host:
         # The first failure is the cause, whatever it brings down with it.
         if self.failure is None:
             self.failure = error
+            self._on_failure(self)
 
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
+    def stop_intake(self) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Have it take nothing more from outside; what is to be called and awaited for that."""
+        if self._stop_intake is None or self.state is not State.RUNNING:
+            return None
+        try:
+            result = self._stop_intake()
+        except Exception as error:
+            self._fail(error)
+            return None
+        return partial(self._until_stopped, result) if inspect.isawaitable(result) else None
 
-    async def drain(self, deadline: float) -> None:
-        """Let it finish until `deadline`, then stop it."""
+    async def _until_stopped(self, stopping: Awaitable[object]) -> None:
+        try:
+            await stopping
+        except Exception as error:
+            self._fail(error)
+
+    async def finish(self, deadline: float) -> None:
+        """Have it finish what is under way, and wait for that; it stays open."""
+        self._deadline = deadline
         self._leave.set()
+        await self._finished.wait()
+
+    async def end(self, deadline: float) -> None:
+        """Have it end, and cancel it at the deadline."""
+        self._close.set()
         with anyio.CancelScope(deadline=deadline):
             await self._over.wait()
-        if not self.is_over:
+        if not self._over.is_set():
             await self.stop()
 
     async def stop(self) -> None:
@@ -134,13 +174,17 @@ class Host:
             if self.failure is not None:
                 detail = describe(self.failure)
             return PartHealth(self.name, self.state, is_healthy=False, detail=detail)
-        health = getattr(self.part, "health", None)
-        if health is None:
+        if self._health is None:
             return PartHealth(self.name, self.state, is_healthy=True)
         try:
-            return PartHealth(self.name, self.state, is_healthy=bool(health()))
+            return PartHealth(self.name, self.state, is_healthy=bool(self._health()))
         except Exception as error:
             return PartHealth(self.name, self.state, is_healthy=False, detail=describe(error))
+
+
+async def _awaited(result: object) -> None:
+    if inspect.isawaitable(result):
+        await result
 
 
 def describe(error: BaseException) -> str:

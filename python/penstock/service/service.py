@@ -14,11 +14,13 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
+from penstock._serving import Serving, enter, leave, serving
 from penstock.errors import Misuse
 
 from .errors import PartFailed
 from .health import ServiceHealth, State
 from .host import Host, describe
+from .intake import Intake, Work
 from .part import AnyPart, name_of
 
 __all__ = ("Service",)
@@ -28,7 +30,7 @@ _TURNS = 16
 
 
 class Service:
-    """Starts its parts in order, watches them, and drains them in reverse order.
+    """Starts its parts in order, watches them, and ends them in reverse order when they are done.
 
     Everything that is to live as long as the program goes in: stores, pools, relays, consumers,
     monitors. A part that fails takes the service down: the others are drained, and `PartFailed`
@@ -42,8 +44,11 @@ class Service:
     Three ways to use it: `async with service:`, which drains behind its block; `service.run()`,
     which blocks until SIGTERM or Ctrl-C; `service.lifespan` for ASGI frameworks. It serves once.
 
-    Leaving the block normally or by an exception drains; leaving it by cancellation stops at once.
-    Methods are called on the loop's thread. asyncio, uvloop and trio.
+    Leaving the block normally or by an exception drains: `ready` turns false; all parts together
+    take nothing more from outside; what is under way is finished, work that came in by `work()`
+    first and then that of each part, the last one first, while all of them are open; they are
+    closed, the last one first, those that are telemetry behind the others. Leaving the block by
+    cancellation stops at once. Methods are called on the loop's thread. asyncio, uvloop and trio.
 
     Example:
         >>> service = Service("orders", drain=20.0)
@@ -70,10 +75,14 @@ class Service:
         self._failed: list[Host] = []
         """Those that raised, as they came to their ends."""
         self._is_urgent = False
+        self._intake = Intake(name)
+        self._serving: Serving
         self._group: anyio.abc.TaskGroup
         self._block: anyio.CancelScope
         """Around what the caller does while the service runs."""
         self._starting: anyio.CancelScope
+        self._finishing: anyio.CancelScope | None = None
+        """Around the time that all parts have to finish what is under way."""
         self._asked_to_end: anyio.Event
 
     def __repr__(self) -> str:
@@ -124,6 +133,39 @@ class Service:
         is_healthy = self._state is State.RUNNING and all(part.is_healthy for part in parts)
         return ServiceHealth(self.name, self._state, is_healthy, parts)
 
+    @staticmethod
+    def current() -> Service:
+        """The service around the caller, or the only one that runs on its event loop.
+
+        Also while it starts and drains. Raises Misuse where there is none, or more than one and
+        none of them is around the caller.
+        """
+        found = serving()
+        if found is None:
+            raise Misuse(
+                "no service runs on this event loop",
+                hint="call from inside of `async with service:`, or of its lifespan",
+            )
+        assert isinstance(found.service, Service)
+        return found.service
+
+    # -- work from outside ---------------------------------------------------------------------
+
+    def work(self) -> Work:
+        """A block around one piece of work from outside: a request, a connection, a message.
+
+        `with service.work():` is refused with `Closed` unless the service runs, and waited for
+        within the time to drain, before any part is: the parts it needs are there to the end. For
+        what comes in by other ways than parts do; `penstock.asgi.Middleware` does it for requests.
+        On the loop's thread; some 0.3 µs. A cancelled block counts as done.
+        """
+        return Work(self._intake)
+
+    @property
+    def in_flight(self) -> int:
+        """How many blocks of `work()` are under way."""
+        return self._intake.under_way
+
     # -- lifetime ----------------------------------------------------------------------------
 
     def shutdown(self) -> None:
@@ -145,6 +187,8 @@ class Service:
         if self._state in {State.STARTING, State.RUNNING}:
             self._starting.cancel()
             self._block.cancel()
+        if self._finishing is not None:
+            self._finishing.cancel()
         for host in self._started:
             host.cut()
 
@@ -159,6 +203,8 @@ class Service:
         self._block = anyio.CancelScope()
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
+        # Before the parts: what they start belongs to this service.
+        self._serving = enter(self, self.name, tuple(host.part for host in self._hosts))
         try:
             with self._starting:
                 await self._start()
@@ -171,6 +217,7 @@ class Service:
             self._raise_the_first(error)
             raise
         self._state = State.RUNNING
+        self._intake.is_open = True
         self._block.__enter__()
         return self
 
@@ -238,18 +285,36 @@ class Service:
 
     async def _wind_down(self, *, abrupt: bool) -> None:
         self._state = State.DRAINING
+        self._intake.is_open = False
         deadline = anyio.current_time() + self.drain
         with anyio.CancelScope(shield=True):
-            # A part that falls wakes those who wait for it before its task group has told its
-            # host, and what it woke may have ended the block: let it come first.
+            ending = self._ending_order()
+            if not abrupt:
+                with anyio.CancelScope(deadline=deadline) as self._finishing:
+                    await self._finish(ending, deadline)
+            for host in ending:
+                await (host.stop() if abrupt or self._is_urgent else host.end(deadline))
+        self._state = State.FAILED if self._failed else State.STOPPED
+        leave(self._serving)
+
+    def _ending_order(self) -> list[Host]:
+        """The last started first; what observes the others behind them all."""
+        backwards = self._started[::-1]
+        return sorted(backwards, key=lambda host: host.is_telemetry)
+
+    async def _finish(self, ending: list[Host], deadline: float) -> None:
+        # All of them, before anything is waited for.
+        stopping = [stopped for host in ending if (stopped := host.stop_intake()) is not None]
+        # A part that falls wakes those who wait for it before its task group has told its host,
+        # and what it woke may have ended the block: let it come before it is asked to leave.
+        async with anyio.create_task_group() as group:
+            for stopped in stopping:
+                group.start_soon(stopped)
             for _ in range(_TURNS):
                 await anyio.lowlevel.checkpoint()
-            for host in reversed(self._started):
-                if abrupt or self._is_urgent:
-                    await host.stop()
-                else:
-                    await host.drain(deadline)
-        self._state = State.FAILED if self._failed else State.STOPPED
+        await self._intake.until_done()
+        for host in ending:
+            await host.finish(deadline)
 
     def _failure(self, host: Host) -> PartFailed:
         assert host.failure is not None

@@ -7,6 +7,7 @@ from .run import Run
 from .sinks import FileSink, to_file
 from .statistics import RunStatistics, StageStatistics, Totals
 from .stream import Stream
+from .transform import Transform
 
 __all__ = (
     "FileSink",
@@ -17,5 +18,6 @@ __all__ = (
     "StageStatistics",
     "Stream",
     "Totals",
+    "Transform",
     "to_file",
 )

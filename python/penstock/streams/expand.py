@@ -47,7 +47,7 @@ class FlatMap(Step):
             await self._gather(min(want, _AT_ONCE), out)
         except Exception as error:  # noqa: BLE001
             item, position = self._items[-1 - length_hint(self._rest)], self._position()
-            await self.close()
+            await self._abandon()
             failure = await self._settle(self._policy, item, error, position)
             if failure is not None:
                 return self._fail(failure, position, out)
@@ -57,6 +57,10 @@ class FlatMap(Step):
         return self._emit(out)
 
     async def close(self) -> None:
+        await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Let go of what is left of the expansion under way."""
         inner, self._inner = self._inner, None
         async_inner, self._async_inner = self._async_inner, None
         close_generator(inner)

@@ -25,6 +25,8 @@ from .shape import Batch, Skip, Take
 from .sinks import CallableSink, FileSink, Fold, Sink
 from .statistics import RunStatistics, StageStatistics, Totals
 from .step import Step
+from .through import ByteBuffer, Through
+from .transform import Transform, mark_of
 
 __all__ = ("Stream",)
 
@@ -251,6 +253,40 @@ class Stream(Generic[T]):
         check.function(stage, fn)
         policy = Policy(on_error, stage)
         return self._then(f"flat_map({check.name_of(fn)})", partial(FlatMap, fn=fn, policy=policy))
+
+    def through(
+        self,
+        transform: Transform[T, U] | Callable[[], Transform[T, U]],
+        *,
+        on_error: OnError = "stop",
+    ) -> Stream[U]:
+        """Pass all items through a `Transform`: a stage that remembers, with a high-water mark.
+
+        Give an object for one run, or the class, or a function that makes one, for any number. It
+        runs in a task of its own, ahead by at most its `high_water_mark`; a mark of 0 leaves it in
+        the task that takes. `on_error` as in `map`.
+        """
+        stage = self._place("through")
+        # Of a class one is made now as well: what cannot be made is told here.
+        given: Any = transform
+        is_one = isinstance(given, Transform) or not callable(given)
+        named = given if is_one else given()
+        if not isinstance(named, Transform):
+            raise Misuse(
+                f"{stage}: no Transform: {check.shown(transform)}",
+                hint="class Upper(Transform): …, then through(Upper())",
+            )
+        mark = mark_of(named)
+        policy = Policy(on_error, stage)
+        make = (lambda: named) if is_one else given
+        added = [_Stage(type(named).__name__, partial(Through, make=make, policy=policy))]
+        if mark and named.object_mode:
+            build: Callable[..., Step] = partial(Buffer, max_items=mark)
+            added.append(_Stage(f"high_water_mark({mark:,})", build))
+        elif mark:
+            build = partial(ByteBuffer, max_bytes=mark)
+            added.append(_Stage(f"high_water_mark({mark:,} bytes)", build))
+        return Stream(self._source, (*self._stages, *added))
 
     def batch(self, size: int, *, within: float | None = None) -> Stream[list[T]]:
         """Gather items into lists of `size`, the last one shorter.

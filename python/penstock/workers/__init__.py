@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ._in_worker import run_in_worker
 from ._pool import WorkerPool
 from ._results import Results
 from ._statistics import PoolStatistics
 from .errors import RemoteError, WorkerLost
 
-__all__ = ("PoolStatistics", "RemoteError", "Results", "WorkerLost", "WorkerPool")
+__all__ = ("PoolStatistics", "RemoteError", "Results", "WorkerLost", "WorkerPool", "run_in_worker")
