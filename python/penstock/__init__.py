@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from . import metrics, saga, tracing
     from .client import ServiceClient
     from .errors import PenstockError
+    from .events import EventBus
     from .loop import LoopMonitor
     from .messages import Message, MessageQueue, Page, Reject, RetryLater
     from .outbox import Inbox, Outbox, Relay
@@ -73,6 +74,7 @@ __all__ = (
     "Chaos",
     "CircuitBreaker",
     "Deadline",
+    "EventBus",
     "Fallback",
     "Hedge",
     "Inbox",
@@ -120,6 +122,7 @@ _ROOMS = {
     "Chaos": "resilience",
     "CircuitBreaker": "resilience",
     "Deadline": "resilience",
+    "EventBus": "events",
     "Fallback": "resilience",
     "Hedge": "resilience",
     "Inbox": "outbox",

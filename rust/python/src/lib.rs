@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 mod ending;
 mod errors;
+mod events;
 mod hub;
 mod loop_watch;
 mod metrics;
@@ -24,6 +25,10 @@ mod waiter;
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::events::{
+        Carrier, Emission, Emitter, Handler, Outcome, Outcomes, Route, set_task_hooks,
+    };
     #[pymodule_export]
     use crate::hub::{Hub, Place};
     #[pymodule_export]
@@ -66,6 +71,8 @@ mod _native {
         module.add("build_profile", profile)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("NOT_NOW", crate::queue::not_now(module.py()))?;
+        crate::events::install_send(module.py());
+        crate::events::install_shortcuts(module.py())?;
         crate::metrics::install_send(module.py());
         crate::queue::install_steps(module.py());
         crate::queue::install_shortcuts(module.py())?;

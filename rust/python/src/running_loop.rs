@@ -83,6 +83,68 @@ unsafe extern "C" fn running_loop(
     }
 }
 
+/// The loop that asyncio says runs on this thread, borrowed from where it is kept; null for none, and
+/// nothing where that has not been found.
+#[inline(always)]
+fn kept(_py: Python<'_>) -> Option<*mut ffi::PyObject> {
+    let found = FOUND.get()?;
+    // SAFETY: attached, as the token says; the layout as in `running_loop`.
+    unsafe {
+        let holder = holder(found.key.as_ptr());
+        if holder.is_null() {
+            return Some(std::ptr::null_mut());
+        }
+        let is_known = ffi::Py_TYPE(holder.cast()) == found.kind;
+        if !is_known || !found.owner.is_here() || (*holder).pid as u32 != found.pid {
+            return None;
+        }
+        let running = (*holder).running;
+        let is_none = running == ffi::Py_None();
+        Some(if is_none {
+            std::ptr::null_mut()
+        } else {
+            running
+        })
+    }
+}
+
+#[cold]
+fn asked(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let module = py.import(intern!(py, "asyncio")).ok()?;
+    let running = module.call_method0(intern!(py, "_get_running_loop")).ok()?;
+    (!running.is_none()).then_some(running)
+}
+
+/// Whether it is this loop that runs here.
+#[inline]
+pub(crate) fn is_running(event_loop: &Bound<'_, PyAny>) -> bool {
+    match kept(event_loop.py()) {
+        Some(running) => running == event_loop.as_ptr(),
+        None => asked(event_loop.py()).is_some_and(|running| running.is(event_loop)),
+    }
+}
+
+/// Whether asyncio's loop runs here, or trio's may.
+#[inline]
+pub(crate) fn may_be_running(py: Python<'_>) -> bool {
+    let is_trio_known = || {
+        // SAFETY: attached; the dict of modules is lent, and so is what it holds.
+        unsafe {
+            let modules = ffi::PyImport_GetModuleDict();
+            let trio = ffi::PyDict_GetItemWithError(modules, intern!(py, "trio").as_ptr());
+            if trio.is_null() {
+                ffi::PyErr_Clear();
+            }
+            !trio.is_null()
+        }
+    };
+    match kept(py) {
+        Some(running) if running.is_null() => is_trio_known(),
+        Some(_) => true,
+        None => asked(py).is_some() || is_trio_known(),
+    }
+}
+
 struct Definition(ffi::PyMethodDef);
 
 // SAFETY: two C strings and a function, none of which change.

@@ -53,6 +53,48 @@ impl Ticks {
     }
 }
 
+/// One of the two clocks, for spans whose length is wanted: it stays the same from begin to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruler {
+    /// Ticks in a millisecond; 0 where ticks are nanoseconds.
+    rate: u64,
+}
+
+impl Ruler {
+    /// The faster one, once its rate is known.
+    #[inline]
+    #[must_use]
+    pub fn pick() -> Self {
+        Self {
+            rate: RATE.load(Relaxed),
+        }
+    }
+
+    /// One whose ticks are nanoseconds.
+    #[must_use]
+    pub const fn of_nanoseconds() -> Self {
+        Self { rate: 0 }
+    }
+
+    /// A moment on it.
+    #[inline]
+    #[must_use]
+    pub fn now(self) -> u64 {
+        if self.rate == 0 {
+            monotonic()
+        } else {
+            counter()
+        }
+    }
+
+    /// Seconds that so many ticks of it are.
+    #[must_use]
+    pub fn seconds(self, ticks: u64) -> f64 {
+        let rate = if self.rate == 0 { 1_000_000 } else { self.rate };
+        ticks as f64 / rate as f64 * 1e-3
+    }
+}
+
 /// Learns the counter's rate. Called now and then by those who use ticks; costs one load once the rate
 /// is known.
 #[inline]
