@@ -6,13 +6,15 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from penstock.errors import Misuse
+from penstock.errors import Closed, Misuse
 
 from .generators import aclose_generator, close_generator
 from .pace import Slice
 from .step import Head
 
-__all__ = ("AsyncIterableSource", "IterableSource", "OneShot")
+__all__ = ("AsyncIterableSource", "BatchSource", "IterableSource", "OneShot")
+
+_AT_ONCE = 4096
 
 
 class OneShot:
@@ -105,3 +107,23 @@ class AsyncIterableSource(Head):
     async def close(self) -> None:
         iterator, self._iterator = self._iterator, None
         await aclose_generator(iterator)
+
+
+class BatchSource(Head):
+    """Takes what is there of a queue or its like, by its `aget_many`; that is left to its owner."""
+
+    def __init__(self, name: str, items: Any) -> None:
+        super().__init__(name, None)
+        self._items = items
+
+    async def pull(self, want: int) -> list[Any] | None:
+        self.occupation.waiting = "upstream"
+        try:
+            out: list[Any] = await self._items.aget_many(min(want, _AT_ONCE))
+        except Closed:
+            return None
+        except Exception as error:  # noqa: BLE001
+            return self._fail(error, self.tally.items_out + 1, [])
+        finally:
+            self.occupation.waiting = None
+        return self._emit(out)

@@ -17,7 +17,7 @@ from .buffer import Buffer, TimedBatch
 from .concurrent import ConcurrentMap
 from .expand import FlatMap
 from .files import FileSource
-from .iterables import AsyncIterableSource, IterableSource, OneShot
+from .iterables import AsyncIterableSource, BatchSource, IterableSource, OneShot
 from .lines import Lines, check_encoding
 from .policy import OnError, Policy
 from .run import Run
@@ -88,7 +88,8 @@ class Stream(Generic[T]):
 
         At most `chunk_size` items of an iterable are taken at once, fewer at first and whenever
         they are slow to come, and never more than a later `take` still wants; of an async
-        iterable one at a time, so give it a `buffer` if it should run ahead. A generator is
+        iterable one at a time, so give it a `buffer` if it should run ahead. Of a queue, or of
+        whatever else has its `aget_many`, what is there, as far as it is wanted. A generator is
         closed with the run, any other iterator is left to its owner; an iterator, which can be
         read only once, gives one run (`Misuse` at the second). A blocking iterator blocks the
         loop. `Misuse` for something that cannot be iterated.
@@ -101,6 +102,8 @@ class Stream(Generic[T]):
             )
         check.positive("Stream.from_iterable", "chunk_size", chunk_size)
         name = f"from_iterable({type(items).__name__})"
+        if is_async and hasattr(items, "aget_many"):
+            return Stream(_Source(name, partial(BatchSource, name, items)))
         begin = OneShot(items)
 
         def build() -> Step:

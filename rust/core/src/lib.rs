@@ -4,6 +4,7 @@
 //! and shuttle can stand in for it; `SAFETY.md` beside this crate holds the invariants that span files.
 #![warn(missing_docs)]
 
+pub mod callback;
 #[cfg(not(penstock_loom))]
 pub mod calls;
 #[cfg(not(penstock_loom))]

@@ -106,7 +106,8 @@ unsafe extern "C" fn sleep_if_it_ends(_: *mut c_void) {
     }
 }
 
-fn is_finalizing() -> bool {
+/// Whether the interpreter ends.
+pub(crate) fn is_finalizing() -> bool {
     type Function = unsafe extern "C" fn() -> c_int;
     static FUNCTION: OnceLock<Option<Function>> = OnceLock::new();
     // SAFETY: under both names the interpreter exports `int name(void)`.

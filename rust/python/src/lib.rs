@@ -6,6 +6,7 @@ extern crate penstock_capi as _;
 
 use pyo3::prelude::*;
 
+mod callback;
 mod ending;
 mod errors;
 mod events;
@@ -25,6 +26,8 @@ mod waiter;
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::callback::CallbackBacklog;
     #[pymodule_export]
     use crate::events::{
         Carrier, Emission, Emitter, Handler, Outcome, Outcomes, Route, set_task_hooks,

@@ -1,4 +1,5 @@
-//! What a `QueueOperation` does: something on a queue of this process, or on one between processes.
+//! What a `QueueOperation` does: something on a queue of this process, on one between processes, or on the
+//! calls of a C library.
 
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use super::{
     lull,
     operation::{Action, Operation},
 };
-use crate::{shared, waiter::Waiter};
+use crate::{callback, shared, waiter::Waiter};
 
-/// See the module's head. Both kinds keep the promise of [`Operation`]: an attempt does the whole step
+/// See the module's head. All kinds keep the promise of [`Operation`]: an attempt does the whole step
 /// or nothing.
 pub(crate) enum Awaited {
     Here(Operation),
     Shared(shared::Operation),
+    Called(callback::Operation),
 }
 
 impl From<Operation> for Awaited {
@@ -29,12 +31,19 @@ impl From<shared::Operation> for Awaited {
     }
 }
 
-/// The same expression for either kind.
-macro_rules! either {
+impl From<callback::Operation> for Awaited {
+    fn from(operation: callback::Operation) -> Self {
+        Self::Called(operation)
+    }
+}
+
+/// The same expression for each kind.
+macro_rules! each {
     ($awaited:expr, $operation:ident => $body:expr) => {
         match $awaited {
             Awaited::Here($operation) => $body,
             Awaited::Shared($operation) => $body,
+            Awaited::Called($operation) => $body,
         }
     };
 }
@@ -49,24 +58,25 @@ impl Awaited {
         match self {
             Self::Here(operation) => operation.attempt(py, me),
             Self::Shared(operation) => operation.attempt(py),
+            Self::Called(operation) => operation.attempt(py),
         }
     }
 
     /// Whether an attempt would most likely be refused for now.
     pub(super) fn would_wait(&self) -> bool {
-        either!(self, operation => operation.would_wait())
+        each!(self, operation => operation.would_wait())
     }
 
     /// Tries once more behind a moment in which the other side may come, if that is of use.
     pub(super) fn attempt_behind_lull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self {
             Self::Here(operation) => lull::attempt(py, operation),
-            Self::Shared(_) => Ok(None),
+            Self::Shared(_) | Self::Called(_) => Ok(None),
         }
     }
 
     pub(super) fn need(&self) -> usize {
-        either!(self, operation => operation.need())
+        each!(self, operation => operation.need())
     }
 
     pub(super) fn enlist(
@@ -81,16 +91,20 @@ impl Awaited {
                 Ok(())
             }
             Self::Shared(operation) => operation.enlist(py, waiter, previous),
+            Self::Called(operation) => {
+                operation.enlist(waiter, previous);
+                Ok(())
+            }
         }
     }
 
     pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
-        either!(self, operation => operation.leave(waiter));
+        each!(self, operation => operation.leave(waiter));
     }
 
     /// What is raised when the time is up.
     pub(super) fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
-        either!(self, operation => operation.expired(py, timeout))
+        each!(self, operation => operation.expired(py, timeout))
     }
 
     /// Whether the queue's end is the end of an iteration.
@@ -98,6 +112,7 @@ impl Awaited {
         match self {
             Self::Here(operation) => matches!(operation.action, Action::Next),
             Self::Shared(operation) => operation.iterates(),
+            Self::Called(operation) => operation.iterates(),
         }
     }
 
@@ -106,29 +121,30 @@ impl Awaited {
         match self {
             Self::Here(operation) => matches!(operation.action, Action::Get | Action::Put(_)),
             Self::Shared(operation) => operation.is_plain(),
+            Self::Called(operation) => operation.is_plain(),
         }
     }
 
     /// Lets go of what it holds, at once, wherever this is called from.
     #[inline]
     pub(super) fn release(self, py: Python<'_>) {
-        either!(self, operation => operation.release(py));
+        each!(self, operation => operation.release(py));
     }
 
     pub(super) fn verb(&self) -> &'static str {
-        either!(self, operation => operation.verb())
+        each!(self, operation => operation.verb())
     }
 
     /// What it works on, for people.
     pub(super) fn label(&self) -> String {
-        either!(self, operation => operation.label())
+        each!(self, operation => operation.label())
     }
 
     pub(super) fn qualified_name(&self) -> String {
-        either!(self, operation => operation.qualified_name())
+        each!(self, operation => operation.qualified_name())
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        either!(self, operation => operation.traverse(visit))
+        each!(self, operation => operation.traverse(visit))
     }
 }

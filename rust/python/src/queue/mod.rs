@@ -30,6 +30,7 @@ use pyo3::{ffi, prelude::*};
 
 use crate::{ending, waiter::Waiter};
 pub(crate) use awaitable::{QueueOperation, install_steps, spare};
+pub(crate) use blocking::{Waits, run as run_blocking};
 pub(crate) use items::QueueItems;
 use lull::Lulls;
 use operation::{Action, Operation};

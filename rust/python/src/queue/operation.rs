@@ -13,7 +13,9 @@ use std::{
 use penstock_core::{ring::Refusal, sync::lock};
 use pyo3::{PyTraverseError, ffi, gc::PyVisit, prelude::*, types::PyList};
 
-use super::{Queue, refusals, reservation::Reservation, selection::Selection};
+use super::{
+    Queue, blocking::Waits, lull, refusals, reservation::Reservation, selection::Selection,
+};
 use crate::waiter::Waiter;
 
 /// The items of a batch that are still to be put.
@@ -290,5 +292,31 @@ impl Operation {
             Action::Select(selection) => selection.traverse(visit),
             _ => Ok(()),
         }
+    }
+}
+
+impl Waits for Operation {
+    fn attempt(&self, py: Python<'_>, me: Option<&Arc<Waiter>>) -> PyResult<Option<Py<PyAny>>> {
+        Self::attempt(self, py, me)
+    }
+
+    fn attempt_behind_lull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        lull::attempt(py, self)
+    }
+
+    fn need(&self) -> usize {
+        Self::need(self)
+    }
+
+    fn enlist(&self, waiter: Arc<Waiter>, previous: Option<&Arc<Waiter>>) {
+        Self::enlist(self, waiter, previous);
+    }
+
+    fn leave(&self, waiter: &Arc<Waiter>) {
+        Self::leave(self, waiter);
+    }
+
+    fn expired(&self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
+        Self::expired(self, py, timeout)
     }
 }
