@@ -39,6 +39,15 @@ from ._native import __version__  # noqa: E402 - not before it is certain where 
 
 if TYPE_CHECKING:
     from . import metrics, saga, tracing
+    from .adapters import (
+        LegacyAdapter,
+        Strangler,
+        callbackify,
+        from_callbacks,
+        promisify,
+        to_async,
+        to_sync,
+    )
     from .client import ServiceClient
     from .errors import PenstockError
     from .events import EventBus
@@ -78,6 +87,7 @@ __all__ = (
     "Fallback",
     "Hedge",
     "Inbox",
+    "LegacyAdapter",
     "LifoQueue",
     "LoopMonitor",
     "Message",
@@ -99,18 +109,24 @@ __all__ = (
     "ServiceClient",
     "SharedArray",
     "SharedQueue",
+    "Strangler",
     "Stream",
     "Timeout",
     "Transform",
     "WorkerPool",
     "__version__",
+    "callbackify",
     "extension_path",
+    "from_callbacks",
     "include_dir",
     "library_path",
     "metrics",
+    "promisify",
     "run_in_worker",
     "saga",
     "select",
+    "to_async",
+    "to_sync",
     "tracing",
 )
 
@@ -126,6 +142,7 @@ _ROOMS = {
     "Fallback": "resilience",
     "Hedge": "resilience",
     "Inbox": "outbox",
+    "LegacyAdapter": "adapters",
     "LifoQueue": "queues",
     "LoopMonitor": "loop",
     "Message": "messages",
@@ -147,17 +164,23 @@ _ROOMS = {
     "ServiceClient": "client",
     "SharedArray": "shared",
     "SharedQueue": "shared",
+    "Strangler": "adapters",
     "Stream": "streams",
     "Timeout": "resilience",
     "Transform": "streams",
     "WorkerPool": "workers",
+    "callbackify": "adapters",
     "extension_path": "shared.c_interface",
+    "from_callbacks": "adapters",
     "include_dir": "shared.c_interface",
     "library_path": "shared.c_interface",
     "metrics": "metrics",
+    "promisify": "adapters",
     "run_in_worker": "workers",
     "saga": "saga",
     "select": "queues",
+    "to_async": "adapters",
+    "to_sync": "adapters",
     "tracing": "tracing",
 }
 

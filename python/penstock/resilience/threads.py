@@ -1,4 +1,4 @@
-"""Threads that are lent to blocking attempts, and stay warm for the next.
+"""Threads that are lent to blocking calls, and stay warm for the next.
 
 Daemon threads: an attempt that never returns must not keep the interpreter from ending.
 """
@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from penstock import _clock as clock
 
-__all__ = ("Errand", "hand_out")
+__all__ = ("Errand", "Runs", "hand_out")
 
 IDLE_SECONDS = 10.0
 """After so long without work a thread ends."""
+
+
+class Runs(Protocol):
+    """What a thread can be lent to."""
+
+    def run(self) -> None:
+        """Runs in the thread; never raises."""
+        ...
 
 
 class Errand:
@@ -84,8 +92,8 @@ class _Idle(threading.Thread):
     """A thread with a seat for one errand at a time."""
 
     def __init__(self) -> None:
-        super().__init__(name="penstock blocking attempt", daemon=True)
-        self.errand: Errand | None = None
+        super().__init__(name="penstock blocking call", daemon=True)
+        self.errand: Runs | None = None
         self.wake = threading.Semaphore(0)
 
     def run(self) -> None:
@@ -107,7 +115,7 @@ class _Idle(threading.Thread):
 _idle: list[_Idle] = []
 
 
-def hand_out(errand: Errand) -> None:
+def hand_out(errand: Runs) -> None:
     """Gives the errand to the thread that was idle last, or to a new one."""
     try:
         thread = _idle.pop()
