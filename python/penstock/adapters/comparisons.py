@@ -102,9 +102,9 @@ class Comparisons:
     # -- the new side ---------------------------------------------------------------------------
 
     async def _compare(self, call: Call, old: Observation) -> None:
-        began = perf_counter()
+        clock = _Stopwatch()
         try:
-            value, error = await self._policy.run(partial(_outcome, self._new, call)), None
+            value, error = await self._policy.run(partial(_outcome, self._new, call, clock)), None
         except BaseException as failure:
             if isinstance(failure, KeyboardInterrupt) or (
                 not isinstance(failure, Exception | SystemExit) and is_cancelled_from_outside()
@@ -113,18 +113,20 @@ class Comparisons:
             if self._skips(failure):
                 return
             value, error = None, _finding(failure)
-        self._judge(call, old, Observation(value, error, perf_counter() - began))
+        self._judge(call, old, Observation(value, error, clock.seconds()))
 
     def _compare_blocking(self, call: Call, old: Observation) -> None:
-        began = perf_counter()
+        clock = _Stopwatch()
         try:
-            fn = partial(self._new, *call.args, **call.kwargs)
-            value, error = self._policy.call(fn), None
+            value, error = (
+                self._policy.call(partial(_outcome_blocking, self._new, call, clock)),
+                None,
+            )
         except BaseException as failure:
             if self._skips(failure):
                 return
             value, error = None, _finding(failure)
-        self._judge(call, old, Observation(value, error, perf_counter() - began))
+        self._judge(call, old, Observation(value, error, clock.seconds()))
 
     def _skips(self, failure: BaseException) -> bool:
         """Whether it was our own policy that refused; the candidate may call policies as well."""
@@ -297,8 +299,36 @@ def _finding(failure: BaseException) -> Exception:
     return made
 
 
-async def _outcome(new: Callable[..., Coroutine[Any, Any, Any]], call: Call) -> Any:
-    return await new(*call.args, **call.kwargs)
+class _Stopwatch:
+    """Times the candidate alone: not its policy, nor the way into another thread."""
+
+    __slots__ = ("_began", "_ended")
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+        self._ended: float | None = None
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._ended = perf_counter()
+
+    def seconds(self) -> float:
+        """So far, where the candidate was left behind."""
+        return (self._ended or perf_counter()) - self._began
+
+
+async def _outcome(
+    new: Callable[..., Coroutine[Any, Any, Any]], call: Call, clock: _Stopwatch
+) -> Any:
+    with clock:
+        return await new(*call.args, **call.kwargs)
+
+
+def _outcome_blocking(new: Callable[..., Any], call: Call, clock: _Stopwatch) -> Any:
+    with clock:
+        return new(*call.args, **call.kwargs)
 
 
 class _Errand:

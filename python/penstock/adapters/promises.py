@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, TypeVarTuple, overload
 from penstock.errors import Misuse
 from penstock.resilience.form import form_of, name_of
 
-from .settling import Anchor, Callback, Outcome, Read
+from .settling import Callback, Outcome, Read
 from .styles import AsError, Results, Style, failing, reader
 
 __all__ = ("from_callbacks", "promisify")
@@ -285,14 +285,22 @@ def _made(
     late: Callable[[Any], object] | None,
 ) -> _Async:
     put = _putter(name, fn, [place for place, _ in callbacks])
-    reads = [read for _, read in callbacks]
+    keyword = _name_at(_parameters(fn) or (), callbacks[0][0])
+    first, *others = [read for _, read in callbacks]
 
     @wraps(fn, updated=())
     async def promisified(*args: Any, **kwargs: Any) -> Any:
         outcome = Outcome(name, late)
-        anchor = Anchor(outcome)
-        args, kwargs = put(args, kwargs, [Callback(anchor, read) for read in reads])
-        del anchor
+        callback = Callback(outcome, first)
+        if others:
+            args, kwargs = put(
+                args, kwargs, [callback, *(Callback(outcome, read, callback) for read in others)]
+            )
+        elif keyword is not None and keyword not in kwargs:
+            kwargs[keyword] = callback
+        else:
+            args, kwargs = put(args, kwargs, [callback])
+        del callback
         handle: Any = None
         try:
             handle = fn(*args, **kwargs)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from penstock._loops import current_hub
 
 from .errors import CallbackLost, CallbackWarning
 from .events import count
 
-__all__ = ("Anchor", "Callback", "Outcome", "Read")
+__all__ = ("Callback", "Outcome", "Read")
 
 _log = logging.getLogger("penstock.adapters")
 
@@ -26,10 +26,10 @@ Read: TypeAlias = Callable[[tuple[Any, ...]], Any]
 """Makes the result of a callback's arguments, or raises."""
 
 
-class _Claim(NamedTuple):
-    how: str
-    read: Read | None = None
-    arguments: tuple[Any, ...] = ()
+_Claim: TypeAlias = tuple[str, Read | None, tuple[Any, ...]]
+"""How the outcome was settled, and by a call what is to be read. Known by being the same object."""
+
+_LOST: Final[_Claim] = ("lost", None, ())
 
 
 class Outcome:
@@ -45,15 +45,15 @@ class Outcome:
 
     def settle(self, read: Read, arguments: tuple[Any, ...]) -> None:
         """The callback was called: the first call counts, others are reported to their caller."""
-        claim = _Claim("called", read, arguments)
+        claim: _Claim = ("called", read, arguments)
         first = self._claims.setdefault(None, claim)
         if first is claim:
             self._place.wake()
-        elif first.how == "cancelled":
+        elif first[0] == "cancelled":
             self._come_late(claim)
         else:
             count(self.name, "called_again")
-            what = "had raised" if first.how == "raised" else "had been called"
+            what = "had raised" if first[0] == "raised" else "had been called"
             warnings.warn(
                 f"{self.name}: its callback was called after it {what}; that call is ignored",
                 CallbackWarning,
@@ -62,15 +62,13 @@ class Outcome:
 
     def lose(self) -> None:
         """The callback was let go of, called or not."""
-        claim = _Claim("lost")
-        if self._claims.setdefault(None, claim) is claim:
+        if not self._claims and self._claims.setdefault(None, _LOST) is _LOST:
             count(self.name, "lost")
             self._place.wake()
 
     def raised(self, error: Exception) -> bool:
         """The function itself raised; False if it had called back before, which then stands."""
-        claim = _Claim("raised")
-        if self._claims.setdefault(None, claim).how != "called":
+        if self._claims.setdefault(None, ("raised", None, ()))[0] != "called":
             return True
         count(self.name, "raised_after_call")
         warnings.warn(
@@ -82,9 +80,8 @@ class Outcome:
 
     def cancel(self) -> None:
         """Nobody waits any more. What was called in the same moment goes the way of the late."""
-        claim = _Claim("cancelled")
-        first = self._claims.setdefault(None, claim)
-        if first.how == "called":
+        first = self._claims.setdefault(None, ("cancelled", None, ()))
+        if first[0] == "called":
             self._come_late(first)
 
     async def wait(self) -> Any:
@@ -102,10 +99,11 @@ class Outcome:
 
     def _come_late(self, claim: _Claim) -> None:
         count(self.name, "late")
-        if self._late is None or claim.read is None:
+        _, read, arguments = claim
+        if self._late is None or read is None:
             return
         try:
-            value = claim.read(claim.arguments)
+            value = read(arguments)
         except Exception:  # an error that nobody waits for any more
             return
         try:
@@ -114,31 +112,28 @@ class Outcome:
             _log.exception("%s: what takes late results failed", self.name)
 
 
-class Anchor:
-    """Held by every callback of a call: when the last of them goes, so does this."""
-
-    __slots__ = ("__weakref__", "outcome")
-
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-
-    def __del__(self) -> None:
-        self.outcome.lose()
-
-
 class Callback:
-    """What legacy code is given to call, from any thread, as it would call a function."""
+    """What legacy code is given to call, from any thread, as it would call a function.
 
-    __slots__ = ("_anchor", "_read")
+    When it goes, it never will be called; where there are several for one outcome, when the last of
+    them goes, as all hold the first.
+    """
+
+    __slots__ = ("__weakref__", "_first", "_outcome", "_read")
 
     __name__ = "callback"
 
-    def __init__(self, anchor: Anchor, read: Read) -> None:
-        self._anchor = anchor
+    def __init__(self, outcome: Outcome, read: Read, first: Callback | None = None) -> None:
+        self._outcome = outcome
         self._read = read
+        self._first = first
 
     def __call__(self, *arguments: Any) -> None:
-        self._anchor.outcome.settle(self._read, arguments)
+        self._outcome.settle(self._read, arguments)
+
+    def __del__(self) -> None:
+        if self._first is None:
+            self._outcome.lose()
 
     def __repr__(self) -> str:
-        return f"<callback of {self._anchor.outcome.name}>"
+        return f"<callback of {self._outcome.name}>"

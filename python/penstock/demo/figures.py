@@ -6,6 +6,7 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
+from .comparison import Comparison
 from .rebooking.figures import rebooking_figures
 from .run import Run
 
@@ -33,11 +34,18 @@ def figures(run: Run) -> dict[str, Any]:
             "largest_batch": run.largest_batch,
             "largest_stream": run.largest_stream,
             "stages": [asdict(stage) for stage in run.stages],
+            "comparison": None if run.comparison is None else _compared(run.comparison),
             "rebookings": (None if run.rebookings is None else rebooking_figures(run.rebookings)),
         }
     )
     assert isinstance(plain, dict)
     return plain
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    report = comparison.report.to_dict()
+    del report["differences"]  # the same as text
+    return report | {"disagreements": [asdict(each) for each in comparison.disagreements]}
 
 
 def _plain(value: object) -> object:

@@ -14,7 +14,16 @@ import numpy as np
 from .batches import MISSING
 from .statistics import Kind, Table, groups
 
-__all__ = ("Delays", "DistanceCheck", "Findings", "RouteError", "find")
+__all__ = (
+    "LATE",
+    "Delays",
+    "DistanceCheck",
+    "Findings",
+    "RouteError",
+    "delays",
+    "find",
+    "route_name",
+)
 
 # From when on an airline's flight counts as late, in minutes (US Department of Transportation).
 LATE = 15
@@ -77,12 +86,12 @@ class Findings:
 
 def find(table: Table) -> Findings:
     """Read the figures off a merged table."""
-    departures = _delays("all", table[table["kind"] == Kind.HOUR_DEPARTURE])
+    departures = delays("all", table[table["kind"] == Kind.HOUR_DEPARTURE])
     unknown = table[table["kind"] == Kind.UNKNOWN_TAIL]
     return Findings(
         flights=departures.flights,
         without_departure=departures.flights - departures.count,
-        arrivals=_delays("all", table[table["kind"] == Kind.HOUR_ARRIVAL]),
+        arrivals=delays("all", table[table["kind"] == Kind.HOUR_ARRIVAL]),
         departures=departures,
         arrivals_by_carrier=_by_group(table, Kind.CARRIER_ARRIVAL),
         departures_by_carrier=_by_group(table, Kind.CARRIER_DEPARTURE),
@@ -96,16 +105,17 @@ def find(table: Table) -> Findings:
 
 
 def _by_group(table: Table, kind: Kind) -> tuple[Delays, ...]:
-    name = _route if kind is Kind.ROUTE_ARRIVAL else str
-    return tuple(_delays(name(group), rows) for group, rows in groups(table, kind))
+    name = route_name if kind is Kind.ROUTE_ARRIVAL else str
+    return tuple(delays(name(group), rows) for group, rows in groups(table, kind))
 
 
-def _route(group: str) -> str:
+def route_name(group: str) -> str:
     """A route's two codes lie side by side in four bytes each, filled up with NULs."""
     return f"{group[:4].rstrip(chr(0))}-{group[4:]}"
 
 
-def _delays(name: str, rows: Table) -> Delays:
+def delays(name: str, rows: Table) -> Delays:
+    """The figures of one group, of its rows in a merged table."""
     flights = int(rows["count"].sum())
     rows = rows[rows["value"] != MISSING]
     count = int(rows["count"].sum())
@@ -147,7 +157,7 @@ def _distances(table: Table) -> DistanceCheck:
         millionths = max((v for v in rows["value"].tolist() if v != MISSING), key=abs, default=None)
         if millionths is not None:
             miles, error = published[group], millionths / 1e6
-            routes.append(RouteError(_route(group), miles, miles * (1 + error), error))
+            routes.append(RouteError(route_name(group), miles, miles * (1 + error), error))
     routes.sort(key=lambda route: (-abs(route.error), route.name))
     return DistanceCheck(
         compared=compared,

@@ -18,11 +18,13 @@ import anyio
 import anyio.to_thread
 import numpy as np
 
+from penstock.adapters import to_async
 from penstock.streams import LineError, Stream
 from penstock.workers import WorkerPool
 
 from .analysis import Analysed, analyse
 from .batches import BATCH_ROWS, BLOCK_LINES, join
+from .comparison import compare_statistics
 from .data import read_airlines, read_planes, read_reference
 from .failures import DemoError
 from .findings import find
@@ -118,6 +120,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
             _check_whole(parser, settings.source)
             seconds = sampler.seconds
             findings = find(table)
+            comparison = await to_async(compare_statistics)(table)
             statistics = pool.statistics()
 
     rebookings = None
@@ -148,6 +151,7 @@ async def _work_through(settings: Settings, show: Show) -> Run:
         stages=numbers.stages(),
         samples=tuple(sampler.samples),
         rebookings=rebookings,
+        comparison=comparison,
     )
 
 

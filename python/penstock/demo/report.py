@@ -11,6 +11,7 @@ from itertools import pairwise
 from penstock import __version__
 
 from .charts import by_carrier, by_hour, distance_errors
+from .comparison_section import compared
 from .findings import Delays
 from .markup import cards, charts, figure, folded, key, line_figure, section, stage_table, table
 from .rebooking.section import rebooked
@@ -26,8 +27,17 @@ def page(run: Run) -> str:
     """The whole page as text."""
     style = (files(__package__) / "report.css").read_text("utf-8")
     second = "" if run.rebookings is None else rebooked(run.rebookings)
+    migration = "" if run.comparison is None else compared(run.comparison)
     body = "".join(
-        (_opening(run), _flights(run), _distances(run), second, _course(run), _closing(run))
+        (
+            _opening(run),
+            _flights(run),
+            _distances(run),
+            migration,
+            second,
+            _course(run),
+            _closing(run),
+        )
     )
     head = "".join(
         (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from .comparison import Comparison
 from .findings import Findings
 from .rebooking.outcome import Rebookings
 from .recovery import Recovery
@@ -59,6 +60,9 @@ class Run:
     samples: tuple[Sample, ...]
     rebookings: Rebookings | None = None
     """The second half; None if no flight was cancelled."""
+
+    comparison: Comparison | None = None
+    """The old statistic beside the new one."""
 
     @property
     def total_seconds(self) -> float:

@@ -60,6 +60,13 @@ def _totals(run: Run) -> Table:
         f"off the great circle by {percent(check.mean, 2)} on average, "
         f"{percent(check.greatest, 2)} at most",
     )
+    if run.comparison is not None:
+        differing = {each.route for each in run.comparison.disagreements}
+        rows.add_row(
+            "routes counted twice",
+            integer(run.comparison.routes),
+            f"by old code and by new, which differ in {integer(len(differing))}",
+        )
     rows.add_row(
         "lines in quarantine",
         integer(run.quarantined),
