@@ -13,7 +13,7 @@ from penstock import Retry, Saga, SagaStore, metrics, saga
 from penstock._durable.engines import Address
 from penstock.errors import Closed
 from penstock.saga import Abort
-from penstock.saga.store import Claim, Owner
+from penstock.saga.store import Claim, NewSaga, Owner
 
 LATER = Retry(attempts=2, delay=1000.0, max_delay=1000.0, jitter=0.0)
 LEASE = 1.0
@@ -202,6 +202,13 @@ def die(engine, clock, names=("book",), seconds=10.0):
     return [each.key for each in answer.claimed]
 
 
+def start_for_anybody(engine, made, key):
+    """A start that nobody owns, as one beyond a store's bound."""
+    made.seal()
+    new = NewSaga(made.name, key, made.version, made.encoded(1), None)
+    engine.writer.call(engine.start(new, None))
+
+
 async def test_a_step_that_kills_its_processes_is_parked(file, clock):
     """Not the others: not endlessly, and not the process that sees it so."""
     waiting = Waiting()
@@ -210,12 +217,9 @@ async def test_a_step_that_kills_its_processes_is_parked(file, clock):
         lambda: Address(file).open("saga", clock=clock), abandon_on_cancel=False
     )
     try:
-        async with SagaStore.open(file, sagas=[], clock=clock) as starts:
-            starts._sagas["book"] = waiting.saga
-            waiting.saga.seal()
-            await starts.start(waiting.saga, 1, key="k")
-            for _ in range(3):
-                assert await anyio.to_thread.run_sync(die, engine, clock) == ["k"]
+        await anyio.to_thread.run_sync(start_for_anybody, engine, waiting.saga, "k")
+        for _ in range(3):
+            assert await anyio.to_thread.run_sync(die, engine, clock) == ["k"]
         async with SagaStore.open(file, sagas=[waiting.saga], clock=clock, max_crashes=3) as store:
             await store.recover()
             found = await store.get("book", "k")
@@ -234,11 +238,9 @@ async def test_so_many_crashes_are_stood(file, clock):
     waiting.waits = False
     engine = await anyio.to_thread.run_sync(lambda: Address(file).open("saga", clock=clock))
     try:
-        async with SagaStore.open(file, sagas=[], clock=clock) as starts:
-            starts._sagas["book"] = waiting.saga
-            await starts.start(waiting.saga, 1, key="k")
-            for _ in range(2):
-                assert await anyio.to_thread.run_sync(die, engine, clock) == ["k"]
+        await anyio.to_thread.run_sync(start_for_anybody, engine, waiting.saga, "k")
+        for _ in range(2):
+            assert await anyio.to_thread.run_sync(die, engine, clock) == ["k"]
         async with SagaStore.open(file, sagas=[waiting.saga], clock=clock, max_crashes=3) as store:
             await store.recover()
             assert (await store.get("book", "k")).state == "completed"

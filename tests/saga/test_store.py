@@ -38,6 +38,23 @@ async def test_a_run(url):
         assert found.changed_at >= found.started_at > 1_600_000_000
 
 
+async def test_what_is_started_first_is_run_by_who_started_it(url, monkeypatch):
+    owners = []
+    booking = saga_of(quick)
+    async with SagaStore.open(url, sagas=[booking]) as store:
+        start = type(store.engine).start
+
+        def noted(engine, new, owner):
+            owners.append(owner)
+            return start(engine, new, owner)
+
+        monkeypatch.setattr(type(store.engine), "start", noted)
+        # At once: whoever else has the file open would take one that is nobody's.
+        await store.run(booking, 1, key="k")
+    [owner] = owners
+    assert owner is not None
+
+
 async def test_the_same_key_is_the_same_run(url):
     ran = []
 

@@ -51,6 +51,7 @@ class Runner:
         self.held = 0
         """Sagas that run here, and starts under way."""
         self._group: TaskGroup | None = None
+        self.has_begun = anyio.Event()
         self._is_over = False
         self._is_retired = False
         self._is_draining = anyio.Event()
@@ -73,11 +74,13 @@ class Runner:
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
+                self.has_begun.set()
                 group.start_soon(self._beat, group.cancel_scope)
                 await self._claim_for_ever()
                 group.cancel_scope.cancel()
         finally:
             self._is_over = self._is_retired = True
+            self.has_begun.set()
             writer.unlisten(topic, self._announce)
             writer.forget(self.lease)
             if self.lease.is_lost:

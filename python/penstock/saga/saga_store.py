@@ -176,9 +176,18 @@ class SagaStore:
             group = anyio.create_task_group()
             await group.__aenter__()
             self._group = group
-            self._runner = Runner(self)
+            self._runner = runner = Runner(self)
             group.start_soon(self._run)
             group.start_soon(self.waiting.run)
+            try:
+                # A saga that is started before would be anybody's.
+                with anyio.CancelScope(shield=True):
+                    await runner.has_begun.wait()
+            except BaseException:
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await group.__aexit__(None, None, None)
+                raise
         except BaseException as error:
             with self._opening:
                 self._is_abandoned = not isinstance(error, Exception)
