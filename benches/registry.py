@@ -22,6 +22,7 @@ ROOMS = (
     "saga",
     "resilience",
     "client",
+    "events",
     "adapters",
 )
 

@@ -51,6 +51,7 @@ def three_digits(value: float) -> str:
 ITEMS = Unit("items/s", more_is_better=True)
 CALLS = Unit("calls/s", more_is_better=True)
 LINES = Unit("lines/s", more_is_better=True)
+EVENTS = Unit("events/s", more_is_better=True)
 BYTES = Unit("B/s", more_is_better=True)
 SECONDS = Unit("s", more_is_better=False)
 PER_ITEM = Unit("calls/item", more_is_better=False)

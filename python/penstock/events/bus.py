@@ -496,11 +496,12 @@ class EventBus(Emitter):
             HandlerStatistics(
                 one.label,
                 one.what.__qualname__ if isinstance(one.what, type) else one.what,
-                *one.native.counts,
+                *one.tally.counts,
             )
             for one in list(self._registry.subscriptions)
         )
-        handled, failed, cancelled = self._registry.gone
+        gone = [self._registry.gone, *(tally.counts for tally in list(self._registry.leaving))]
+        handled, failed, cancelled = (sum(counts) for counts in zip(*gone, strict=True))
         return EventStatistics(
             emitted=self._emitted,
             handled=handled + sum(one.handled for one in each),

@@ -69,6 +69,10 @@ class Sent:
     def __init__(self, emission: Emission) -> None:
         self.emission = emission
         self.context: Context = copy_context()
+        sniffio = sys.modules.get("sniffio")
+        if sniffio is not None:
+            # What anyio wrote there names the emitter's library, and not the owner's.
+            self.context.run(sniffio.current_async_library_cvar.set, None)
         self.is_withdrawn = False
         self.scope: anyio.CancelScope | None = None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from penstock._native import Handler, Route
+from penstock._native import Handler, Route, Tally
 from penstock.errors import Misuse
 
 from .names import check_name, check_pattern
@@ -23,6 +24,7 @@ __all__ = ("Registry",)
 
 _MOST_ROUTES = 4096
 """Names that are remembered; a program that makes names up would keep them all."""
+_MOST_LEAVING = 1024
 
 
 class Registry:
@@ -32,7 +34,9 @@ class Registry:
         self.middleware: tuple[Middleware, ...] = ()
         self.subscriptions: list[Subscription] = []
         self.gone = (0, 0, 0)
-        """What handlers have counted that have unsubscribed."""
+        """What those have come to that unsubscribed long ago."""
+        self.leaving: deque[Tally] = deque()
+        """Those of the others that did: calls of them may be under way."""
         self._bus = bus
         self._routes = routes
         self._lock = threading.RLock()
@@ -80,8 +84,11 @@ class Registry:
                 )
             each.is_active = False
             self.subscriptions.remove(each)
-            counts = zip(self.gone, each.native.counts, strict=True)
-            self.gone = tuple(before + more for before, more in counts)  # type: ignore[assignment]
+            self.leaving.append(each.native.tally)
+            if len(self.leaving) > _MOST_LEAVING:
+                counts = zip(self.gone, self.leaving.popleft().counts, strict=True)
+                handled, failed, cancelled = (before + more for before, more in counts)
+                self.gone = (handled, failed, cancelled)
             self._routes.clear()
 
     def remove_handler(self, handler: Callable[..., Any], what: object) -> None:
@@ -106,9 +113,7 @@ class Registry:
         with self._lock:
             self.middleware = (*self.middleware, layer)
             for each in self.subscriptions:
-                counts = each.native.counts
                 self._make(each)
-                each.native.count(*counts)
             self._routes.clear()
 
     def _make(self, each: Subscription) -> None:
@@ -121,6 +126,7 @@ class Registry:
             function=each.handler if not each.options.weak else each.label,
             subscription=each,
             label=each.label,
+            tally=each.tally,
         )
 
     # -- routes --------------------------------------------------------------------------------

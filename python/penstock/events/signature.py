@@ -89,7 +89,8 @@ def _classes(wanted: Any) -> tuple[type, ...]:
         parts = [_classes(each) for each in typing.get_args(wanted)]
         return tuple(each for part in parts for each in part) if all(parts) else ()
     wanted = typing.get_origin(wanted) or wanted
-    is_known = isinstance(wanted, type) and not getattr(wanted, "_is_protocol", False)
+    is_class = isinstance(wanted, type) and wanted is not Any
+    is_known = is_class and not getattr(wanted, "_is_protocol", False)
     return (wanted,) if is_known else ()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock._native import Tally
 from penstock.errors import Misuse
 from penstock.resilience import Policy
 
@@ -98,6 +99,7 @@ class Subscription:
         self.is_active = True
         """Whether it still hears."""
         self.is_internal = False
+        self.tally = Tally()
         self.serial: Serial | None = None
         self.check: Callable[[], None] | None = None
         """Raises where an emission must not begin."""

@@ -15,10 +15,21 @@ from penstock._native import Carrier, running_loop_reader, set_task_hooks
 __all__ = ("install",)
 
 
+class HandlerTask(asyncio.Task[Any]):
+    """The task of a carrier, which hears of a cancellation also before its first turn."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """See `asyncio.Task`."""
+        carrier: Any = self.get_coro()
+        if carrier is not None and not self.done():
+            carrier.note_cancel()
+        return super().cancel(msg)
+
+
 def _make(carrier: Carrier, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
-    # The class itself: a task factory may make something that begins at once.
+    # No task factory: it may make something that begins at once.
     coroutine: Any = carrier
-    task = asyncio.Task(coroutine, loop=loop, name="penstock events", context=Context())
+    task = HandlerTask(coroutine, loop=loop, name="penstock events", context=Context())
     asyncio._unregister_task(task)
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     return task

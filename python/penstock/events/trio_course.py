@@ -91,12 +91,12 @@ class Course:
                 result = context.run(handler, self._data, self._key)
                 if hasattr(result, "__await__"):
                     result = await _stepped(result, context, suspended)
-                handler.count(1, 0, 0)
+                handler.tally.count(1, 0, 0)
             except Exception as raised:  # whatever a handler raises is its outcome
-                handler.count(0, 1, 0)
+                handler.tally.count(0, 1, 0)
                 result, error = None, raised
             except BaseException:
-                handler.count(0, 0, 1)
+                handler.tally.count(0, 0, 1)
                 raise
             self._told[index] = (result, error, False, time.perf_counter() - began)
             if has_suspended:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Any
 
 import anyio
 
@@ -21,7 +22,8 @@ async def settled(emission: Emission, owns: bool) -> Outcomes:
     Cancelled, it ends the handlers of an emission that it owns, and waits for them.
     """
     try:
-        with waiting_for(emission.route):
+        bus: Any = emission.bus
+        with waiting_for(emission.route or bus._find_route(emission.key)):
             await ended(emission)
     except BaseException:
         if owns:

@@ -89,14 +89,20 @@ def _awaitable(fn: Call, is_async: bool) -> Callable[..., Awaitable[Any]]:
         return fn
 
     async def call(*args: Any) -> Any:
-        return fn(*args)
+        return await _finished(fn(*args))
 
     return call
 
 
+async def _finished(value: Any) -> Any:
+    """What a plain function returned, and what comes of it where that is to be awaited."""
+    return await value if hasattr(value, "__await__") else value
+
+
 def _off_loop(fn: Call, *, leave: bool) -> Call:
     async def in_thread(*args: Any) -> Any:
-        return await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=leave)
+        value = await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=leave)
+        return await _finished(value)
 
     return in_thread
 
@@ -118,8 +124,7 @@ def _through(middleware: tuple[Middleware, ...], fn: Call, each: Subscription) -
     takes = each.takes
 
     async def innermost(data: Any, name: Any) -> Any:
-        value = fn(*(data, name)[:takes])
-        return await value if hasattr(value, "__await__") else value
+        return await _finished(fn(*(data, name)[:takes]))
 
     async def through(data: Any, name: Any) -> Any:
         handler = each.handler

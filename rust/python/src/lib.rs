@@ -30,7 +30,7 @@ mod _native {
     use crate::callback::CallbackBacklog;
     #[pymodule_export]
     use crate::events::{
-        Carrier, Emission, Emitter, Handler, Outcome, Outcomes, Route, set_task_hooks,
+        Carrier, Emission, Emitter, Handler, Outcome, Outcomes, Route, Tally, set_task_hooks,
     };
     #[pymodule_export]
     use crate::hub::{Hub, Place};

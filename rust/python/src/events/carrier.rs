@@ -87,7 +87,9 @@ impl Load {
 
 impl Carrier {
     /// A carrier and its task, which is registered nowhere yet.
-    pub(super) fn make<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+    pub(super) fn make<'py>(
+        event_loop: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, Self>, Bound<'py, PyAny>)> {
         let py = event_loop.py();
         let carrier = Self {
             event_loop: event_loop.clone().unbind(),
@@ -99,8 +101,8 @@ impl Carrier {
         };
         let carrier = Bound::new(py, carrier)?;
         let task = current::make(&carrier, event_loop)?;
-        lock(&carrier.get().inner).task = Some(task.unbind());
-        Ok(carrier)
+        lock(&carrier.get().inner).task = Some(task.clone().unbind());
+        Ok((carrier, task))
     }
 
     pub(super) fn task<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -126,18 +128,10 @@ impl Carrier {
     /// Whether the handler that has just returned was asked to end; then the carrier is of no more use.
     #[inline]
     pub(super) fn was_asked(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let (py, this) = (slf.py(), slf.get());
-        if this.state.load(Relaxed) == FRESH {
-            // The task has counted it, and ends at its first turn.
-            let requests = this
-                .task(py)?
-                .call_method0(intern!(py, "cancelling"))?
-                .extract::<usize>()?;
-            return Ok(requests > 0);
-        }
-        if !this.is_asked.load(Relaxed) {
+        if !slf.get().is_asked.load(Relaxed) {
             return Ok(false);
         }
+        // One that has not had its first turn ends in it, as its task was told so as well.
         Self::wake(slf)?;
         Ok(true)
     }
@@ -145,15 +139,15 @@ impl Carrier {
     /// From now on its task runs the handler.
     pub(super) fn take_over(
         slf: &Bound<'_, Self>,
+        task: &Bound<'_, PyAny>,
         load: Load,
         label: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let task = this.task(py)?;
         let yielded = load.yielded.as_ref().map(|yielded| yielded.clone_ref(py));
         lock(&this.inner).load = Some(load);
         this.use_for_first_steps(false);
-        current::adopt(&task, label)?;
+        current::adopt(task, label)?;
         if this.state.load(Relaxed) != PARKED {
             return Ok(());
         }
@@ -210,6 +204,9 @@ impl Carrier {
             this.is_blocking.store(true, Relaxed);
             return Ok(Step::Yielded(slf.clone().into_any()));
         };
+        // To one that is fresh the task itself throws what it was asked for.
+        let is_asked = this.is_asked.swap(false, Relaxed);
+        let is_asked = is_asked && this.state.load(Relaxed) == PARKED;
         this.state.store(CARRYING, Relaxed);
         if let Some(error) = thrown {
             let failure = PyErr::from_value(error.clone());
@@ -218,7 +215,7 @@ impl Carrier {
             }
             return Ok(this.resume(py, &load, Some(error)));
         }
-        if this.is_asked.swap(false, Relaxed) {
+        if is_asked {
             let message = lock(&this.inner).message.take();
             let arguments = PyTuple::new(py, message)?;
             let error = cancelled_class(py)?.call1(arguments)?;
@@ -383,6 +380,13 @@ impl Carrier {
                 Ok("a handler's first step".into_pyobject(py)?.into_any())
             }
             (None, _) => Err(pyo3::exceptions::PyAttributeError::new_err(name.to_owned())),
+        }
+    }
+
+    /// Called by its task's `cancel`, whatever the task waits for.
+    fn note_cancel(&self) {
+        if self.state.load(Relaxed) == FRESH {
+            self.is_asked.store(true, Relaxed);
         }
     }
 

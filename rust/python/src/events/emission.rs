@@ -5,6 +5,7 @@
 //! rest.
 
 use std::{
+    ops::{Deref, DerefMut},
     ptr,
     sync::{
         Mutex,
@@ -49,12 +50,44 @@ pub(crate) struct Emission {
     state: AtomicU8,
     /// Whether somebody has asked what came of it.
     is_heard: AtomicBool,
-    inner: Mutex<Inner>,
+    /// Until it is begun.
+    data: Mutex<Option<Py<PyAny>>>,
+    inner: Mutex<Late>,
+}
+
+/// What an emission needs when it does not end in its first step; most have none.
+#[derive(Default)]
+struct Late(Option<Box<Inner>>);
+
+static NOTHING: Inner = Inner {
+    route: None,
+    records: Vec::new(),
+    carriers: Vec::new(),
+    pending: 0,
+    ruler: None,
+    depth: 0,
+    places: Vec::new(),
+    failure: None,
+    waiting: None,
+    outcomes: None,
+};
+
+impl Deref for Late {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Late {
+    fn deref_mut(&mut self) -> &mut Inner {
+        self.0.get_or_insert_default()
+    }
 }
 
 #[derive(Default)]
 struct Inner {
-    data: Option<Py<PyAny>>,
     route: Option<Py<Route>>,
     records: Vec<Record>,
     carriers: Vec<Option<Py<Carrier>>>,
@@ -86,10 +119,8 @@ impl Emission {
             key,
             state: AtomicU8::new(FRESH),
             is_heard: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
-                data: Some(data),
-                ..Inner::default()
-            }),
+            data: Mutex::new(Some(data)),
+            inner: Mutex::new(Late::default()),
         }
     }
 
@@ -112,7 +143,7 @@ impl Emission {
         let (py, this) = (slf.py(), slf.get());
         let key = this.key.bind(py);
         let route = Emitter::route(emitter, key, is_awaited)?;
-        let Some(data) = lock(&this.inner).data.take() else {
+        let Some(data) = lock(&this.data).take() else {
             return Err(PyRuntimeError::new_err("the emission has begun before"));
         };
         let data = data.into_bound(py);
@@ -179,9 +210,9 @@ impl Emission {
         if handlers.is_empty() {
             return Ok(begun);
         }
-        let mut carrier = emitter.get().carrier(event_loop)?;
+        let (mut carrier, mut task) = emitter.get().carrier(event_loop)?;
         carrier.get().use_for_first_steps(true);
-        let swapped = Swapped::enter(event_loop, &carrier.get().task(py)?)?;
+        let swapped = Swapped::enter(event_loop, &task)?;
         let mut moment = ruler.now();
         for (index, handler) in handlers.iter().enumerate() {
             let handler = handler.get();
@@ -208,20 +239,20 @@ impl Emission {
             if !matches!(stepped, Step::Yielded(_)) && Carrier::was_asked(&carrier)? {
                 is_cancelled = true;
                 carrier.get().use_for_first_steps(false);
-                carrier = emitter.get().carrier(event_loop)?;
+                (carrier, task) = emitter.get().carrier(event_loop)?;
                 carrier.get().use_for_first_steps(true);
-                swapped.change(&carrier.get().task(py)?)?;
+                swapped.change(&task)?;
             }
             let began = moment;
             moment = ruler.now();
             let mut ticks = moment.wrapping_sub(began);
             let settled = match stepped {
                 Step::Returned(_) if is_cancelled => {
-                    handler.count_cancelled();
+                    handler.tally().count_cancelled();
                     Settled::Cancelled
                 }
                 Step::Returned(value) => {
-                    handler.count_handled();
+                    handler.tally().count_handled();
                     Settled::Returned(value.unbind())
                 }
                 Step::Yielded(yielded) => {
@@ -239,18 +270,18 @@ impl Emission {
                         emission: slf.clone().unbind(),
                         index,
                     };
-                    Carrier::take_over(&carrier, load, handler.label.bind(py))?;
-                    carrier = emitter.get().carrier(event_loop)?;
+                    Carrier::take_over(&carrier, &task, load, handler.label.bind(py))?;
+                    (carrier, task) = emitter.get().carrier(event_loop)?;
                     carrier.get().use_for_first_steps(true);
-                    swapped.change(&carrier.get().task(py)?)?;
+                    swapped.change(&task)?;
                     Settled::Pending
                 }
                 Step::Raised(failure) if is_cancellation(py, &failure) => {
-                    handler.count_cancelled();
+                    handler.tally().count_cancelled();
                     Settled::Cancelled
                 }
                 Step::Raised(failure) => {
-                    handler.count_failed();
+                    handler.tally().count_failed();
                     if is_fatal(py, &failure) {
                         begun.fatal = Some(failure.clone_ref(py));
                     }
@@ -264,7 +295,7 @@ impl Emission {
         }
         swapped.leave()?;
         carrier.get().use_for_first_steps(false);
-        emitter.get().keep(carrier);
+        emitter.get().keep(carrier, task);
         Ok(begun)
     }
 
@@ -281,9 +312,9 @@ impl Emission {
             let record = &mut inner.records[index];
             record.ticks = ruler.now().wrapping_sub(record.ticks);
             match (&settled, &handler) {
-                (Settled::Returned(_), Some(handler)) => handler.get().count_handled(),
-                (Settled::Raised(_), Some(handler)) => handler.get().count_failed(),
-                (_, Some(handler)) => handler.get().count_cancelled(),
+                (Settled::Returned(_), Some(handler)) => handler.get().tally().count_handled(),
+                (Settled::Raised(_), Some(handler)) => handler.get().tally().count_failed(),
+                (_, Some(handler)) => handler.get().tally().count_cancelled(),
                 _ => {}
             }
             record.settled = settled;
@@ -559,15 +590,12 @@ impl Emission {
     /// The data, until it is begun.
     #[getter]
     fn data(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        lock(&self.inner)
-            .data
-            .as_ref()
-            .map(|data| data.clone_ref(py))
+        lock(&self.data).as_ref().map(|data| data.clone_ref(py))
     }
 
     /// Takes the data out: it is emitted in another way.
     fn take(&self) -> Option<Py<PyAny>> {
-        lock(&self.inner).data.take()
+        lock(&self.data).take()
     }
 
     /// Wakes the place when all handlers have ended; false if they have.
@@ -603,11 +631,12 @@ impl Emission {
 
     /// Why it was not begun; raised to whoever awaits it.
     fn fail(&self, py: Python<'_>, failure: Py<PyAny>) {
-        let (places, data) = {
+        let places = {
             let mut inner = lock(&self.inner);
             inner.failure = Some(failure);
-            (std::mem::take(&mut inner.places), inner.data.take())
+            std::mem::take(&mut inner.places)
         };
+        let data = lock(&self.data).take();
         drop(data); // Outside the lock: it may run foreign code.
         wake_all(py, places);
     }
@@ -638,7 +667,9 @@ impl Emission {
         let Ok(inner) = self.inner.try_lock() else {
             return Ok(());
         };
-        visit.call(&inner.data)?;
+        if let Ok(data) = self.data.try_lock() {
+            visit.call(&*data)?;
+        }
         visit.call(&inner.route)?;
         visit.call(&inner.waiting)?;
         visit.call(&inner.outcomes)?;
@@ -659,11 +690,9 @@ impl Emission {
     }
 
     fn __clear__(&self) {
-        let inner = self
-            .inner
-            .try_lock()
-            .map(|mut inner| std::mem::take(&mut *inner));
-        drop(inner);
+        let inner = self.inner.try_lock().map(|mut inner| inner.0.take());
+        let data = self.data.try_lock().map(|mut data| data.take());
+        drop((inner, data));
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Emitter {
     is_owned: AtomicBool,
     /// Whether earlier events wait: none may overtake them.
     is_congested: AtomicBool,
-    stock: Mutex<Vec<Py<Carrier>>>,
+    stock: Mutex<Vec<(Py<Carrier>, Py<PyAny>)>>,
     emitted: AtomicU64,
     /// Whether somebody keeps what is emitted.
     is_watched: AtomicBool,
@@ -66,10 +66,9 @@ impl Emitter {
         if self.is_congested.load(Relaxed) || self.is_watched.load(Relaxed) {
             return None;
         }
-        let home = lock(&self.home);
-        let home = home.as_ref()?.bind(py);
-        let is_here = running_loop::is_running(home);
-        is_here.then(|| home.clone())
+        // Not held while asyncio is asked, which may let another thread run.
+        let home = lock(&self.home).as_ref()?.bind(py).clone();
+        running_loop::is_running(&home).then_some(home)
     }
 
     #[inline]
@@ -133,16 +132,16 @@ impl Emitter {
     pub(super) fn carrier<'py>(
         &self,
         event_loop: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, Carrier>> {
+    ) -> PyResult<(Bound<'py, Carrier>, Bound<'py, PyAny>)> {
         let py = event_loop.py();
         loop {
             let kept = lock(&self.stock).pop();
             match kept {
                 None => return Carrier::make(event_loop),
-                Some(carrier) => {
+                Some((carrier, task)) => {
                     let carrier = carrier.into_bound(py);
                     if carrier.get().is_free() && carrier.get().is_of(event_loop) {
-                        return Ok(carrier);
+                        return Ok((carrier, task.into_bound(py)));
                     }
                 }
             }
@@ -150,10 +149,10 @@ impl Emitter {
     }
 
     #[inline]
-    pub(super) fn keep(&self, carrier: Bound<'_, Carrier>) {
+    pub(super) fn keep(&self, carrier: Bound<'_, Carrier>, task: Bound<'_, PyAny>) {
         let mut stock = lock(&self.stock);
         if stock.len() < STOCK {
-            stock.push(carrier.unbind());
+            stock.push((carrier.unbind(), task.unbind()));
         }
     }
 
@@ -266,18 +265,18 @@ impl Emitter {
                 .and_then(|value| finished(slf, value));
             let settled = match called {
                 Ok(value) => {
-                    handler.count_handled();
+                    handler.tally().count_handled();
                     Settled::Returned(value.unbind())
                 }
                 Err(failure) if is_fatal(py, &failure) => {
                     if !step::is_cancellation(py, &failure) {
                         return Err(failure);
                     }
-                    handler.count_cancelled();
+                    handler.tally().count_cancelled();
                     Settled::Cancelled
                 }
                 Err(failure) => {
-                    handler.count_failed();
+                    handler.tally().count_failed();
                     Settled::Raised(failure.into_value(py).into_any())
                 }
             };
@@ -470,8 +469,9 @@ impl Emitter {
             visit.call(&*home)?;
         }
         if let Ok(stock) = self.stock.try_lock() {
-            for carrier in &*stock {
+            for (carrier, task) in &*stock {
                 visit.call(carrier)?;
+                visit.call(task)?;
             }
         }
         Ok(())

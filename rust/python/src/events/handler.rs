@@ -1,8 +1,8 @@
 //! `Handler`: one subscription, as an emission calls it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use pyo3::{PyTraverseError, PyVisit, ffi, prelude::*};
+
+use super::tally::Tally;
 
 /// One subscription: what is called, with how much, and what came of it so far.
 ///
@@ -21,9 +21,8 @@ pub(crate) struct Handler {
     subscription: Py<PyAny>,
     #[pyo3(get)]
     pub(super) label: Py<PyAny>,
-    handled: AtomicU64,
-    failed: AtomicU64,
-    cancelled: AtomicU64,
+    #[pyo3(get)]
+    tally: Py<Tally>,
 }
 
 /// What a handler is given, borrowed from the emission.
@@ -70,18 +69,8 @@ impl Handler {
     }
 
     #[inline]
-    pub(super) fn count_handled(&self) {
-        self.handled.fetch_add(1, Relaxed);
-    }
-
-    #[cold]
-    pub(super) fn count_failed(&self) {
-        self.failed.fetch_add(1, Relaxed);
-    }
-
-    #[cold]
-    pub(super) fn count_cancelled(&self) {
-        self.cancelled.fetch_add(1, Relaxed);
+    pub(super) fn tally(&self) -> &Tally {
+        self.tally.get()
     }
 }
 
@@ -106,7 +95,7 @@ fn call<'py>(
 #[pymethods]
 impl Handler {
     #[new]
-    #[pyo3(signature = (*, call, direct, takes, function, subscription, label))]
+    #[pyo3(signature = (*, call, direct, takes, function, subscription, label, tally))]
     fn new(
         call: Py<PyAny>,
         direct: Option<Py<PyAny>>,
@@ -114,6 +103,7 @@ impl Handler {
         function: Py<PyAny>,
         subscription: Py<PyAny>,
         label: Py<PyAny>,
+        tally: Py<Tally>,
     ) -> Self {
         Self {
             call,
@@ -122,9 +112,7 @@ impl Handler {
             function,
             subscription,
             label,
-            handled: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
+            tally,
         }
     }
 
@@ -142,23 +130,6 @@ impl Handler {
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.call(data.py(), Given { data, key })
-    }
-
-    /// How many calls returned, raised, and were cancelled.
-    #[getter]
-    fn counts(&self) -> (u64, u64, u64) {
-        (
-            self.handled.load(Relaxed),
-            self.failed.load(Relaxed),
-            self.cancelled.load(Relaxed),
-        )
-    }
-
-    /// Adds what was handled elsewhere than in an emission of this class.
-    fn count(&self, handled: u64, failed: u64, cancelled: u64) {
-        self.handled.fetch_add(handled, Relaxed);
-        self.failed.fetch_add(failed, Relaxed);
-        self.cancelled.fetch_add(cancelled, Relaxed);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -14,6 +14,7 @@ mod outcomes;
 mod route;
 mod shortcuts;
 mod step;
+mod tally;
 
 pub(crate) use carrier::Carrier;
 pub(crate) use current::set_task_hooks;
@@ -23,3 +24,4 @@ pub(crate) use handler::Handler;
 pub(crate) use outcomes::{Outcome, Outcomes};
 pub(crate) use route::Route;
 pub(crate) use shortcuts::install_shortcuts;
+pub(crate) use tally::Tally;
