@@ -177,7 +177,7 @@ CASES = (
         ],
         is_right=is_sum,
         figures=[cost()],
-        targets=[Target(1.2, "future by hand")],
+        targets=[Target(1, "future by hand")],
     ),
     Case(
         room="adapters",

@@ -12,7 +12,7 @@ from typing import Any
 from benches.case import Case, Contender, Lap, Target, Work, cost, percentile
 from benches.refusal import WrongAnswer
 
-WAIT = 0.001  # seconds: a fast query
+WAIT = 0.005  # seconds: a query
 
 Made = tuple[Callable[[int], int], Callable[[], int]]
 """The call, and how many comparisons it has made by now."""
@@ -132,7 +132,7 @@ CASES = (
     Case(
         room="adapters",
         name="compare",
-        question="What does the caller of a query of 1 ms notice of a second one that is compared?",
+        question="What does the caller of a query of 5 ms notice of a second one that is compared?",
         contenders=[
             Contender(
                 "penstock",

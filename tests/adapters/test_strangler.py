@@ -208,6 +208,8 @@ def test_as_a_decorated_function_it_is_inspectable():
         (lambda: Strangler("s", old, new, rollout=Rollout(), share=0.5), "a rollout that sets"),
         (lambda: Compare(sample=2), "sample=2"),
         (lambda: Compare(equal=None), "equal=None"),
+        (lambda: Compare(timeout=0), "timeout=0"),
+        (lambda: Compare(timeout=float("inf")), "timeout=inf"),
         (lambda: Compare(policy=Deadline(1.0)), "is no Policy"),
         (lambda: Compare(max_pending=0), "max_pending=0"),
     ],

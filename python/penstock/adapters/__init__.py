@@ -7,8 +7,8 @@ from .c_callback import CCallback, from_c_callback
 from .c_statistics import CCallbackStatistics
 from .callback_source import CallbackSource, CallbackSourceStatistics, from_callback
 from .callbacks import callbackify
+from .candidate import comparing
 from .compare import Compare, Comparison, Observation
-from .comparisons import comparing
 from .deprecation import deprecated, deprecated_arguments, deprecated_callback
 from .errors import CallbackError, CallbackLost, CallbackWarning, Untranslated
 from .in_threads import to_async

@@ -71,7 +71,8 @@ class Compare:
         timeout: seconds for the new one, if `policy` is None.
         policy: around the new one, by default a `Timeout`, and a `CircuitBreaker` that opens
             after 20 timeouts in a row. What it refuses is skipped; a refusal is no finding.
-        max_pending: comparisons under way; beyond that they are dropped, and counted.
+        max_pending: comparisons under way, and threads that were left behind when their time was
+            up; beyond that comparisons are dropped, and counted.
         max_differences: findings that are kept, the first ones.
         max_shown: characters of each value in a finding.
 
@@ -95,7 +96,7 @@ class Compare:
 
     def __post_init__(self) -> None:
         _check_number("sample", self.sample, 0.0, 1.0)
-        _check_number("timeout", self.timeout, 0.0, float("inf"))
+        _check_number("timeout", self.timeout, 1e-6, 1e9)
         for what in ("max_pending", "max_differences", "max_shown"):
             number = getattr(self, what)
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
@@ -109,11 +110,19 @@ class Compare:
 
     def policy_for(self, name: str) -> Policy:
         """That around the candidate of a strangler."""
-        return self.policy or Policy(
-            f"{name} candidate",
-            CircuitBreaker(failure_threshold=20, open_for=30.0, on=LATE),
-            Timeout(self.timeout, max_abandoned=self.max_pending),
-        )
+        return self.policy or Policy(_name(name), _breaker(), Timeout(self.timeout))
+
+    def policy_in_thread(self, name: str) -> Policy:
+        """The same for threads, where time is looked after without a second thread."""
+        return self.policy or Policy(_name(name), _breaker())
+
+
+def _name(name: str) -> str:
+    return f"{name} candidate"
+
+
+def _breaker() -> CircuitBreaker:
+    return CircuitBreaker(failure_threshold=20, open_for=30.0, on=LATE)
 
 
 def _check_number(what: str, value: object, least: float, most: float) -> None:

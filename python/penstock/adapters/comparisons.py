@@ -1,45 +1,39 @@
-"""The comparisons of one strangler: begun after the caller's answer, judged, counted, kept."""
+"""The comparisons of one strangler that are under way: begun after the answer, bounded, ended.
+
+A thread cannot be stopped, and one more to wait for it would cost the caller's processor a wake
+more. So a candidate that takes too long is seen by whoever looks next: the next call, the report,
+or who waits for the end. It is left behind, and its place is free again; of those left behind there
+are never more than may be under way.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, copy_context
-from dataclasses import replace
+from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import anyio
 
-from penstock._deadline import deadline_variable
 from penstock._durable.cancellation import is_cancelled_from_outside
 from penstock._loops import Place, current_hub
 from penstock.errors import Rejected
 from penstock.metrics import Histogram
+from penstock.resilience import AttemptTimeout
 from penstock.resilience.threads import hand_out
 
-from .compare import LATE, Compare, Comparison, Observation
+from .candidate import Call, Stopwatch, context_beside, finding, run, run_blocking
+from .compare import Compare, Observation
 from .events import count
-from .home import Task, current_home
-from .report import VERDICTS, Difference, Verdict
-from .shown import bounded
+from .home import Home, Task, current_home
+from .judge import Judge
 
-__all__ = ("Comparisons", "comparing")
+__all__ = ("Comparisons",)
 
 _log = logging.getLogger("penstock.adapters")
-
-_comparing: ContextVar[bool] = ContextVar("penstock_comparing", default=False)
-
-
-def comparing() -> bool:
-    """Whether the caller runs as the new side of a comparison, whose answer nobody gets.
-
-    For code that must not send or write a second time. False in threads that do not have the
-    context of their caller.
-    """
-    return _comparing.get()
 
 
 class Comparisons:
@@ -49,62 +43,78 @@ class Comparisons:
         self, name: str, new: Callable[..., Any], compare: Compare, seconds: Histogram
     ) -> None:
         self.name = name
-        self.compare = compare
+        self.judge = Judge(name, compare, seconds)
         self._new = new
+        self._most = compare.max_pending
         self._policy = compare.policy_for(name)
-        self._seconds = seconds
+        self._policy_in_thread = compare.policy_in_thread(name)
+        # A policy of the user's own ends what takes too long.
+        self._timeout = compare.timeout if compare.policy is None else None
         self._lock = threading.Condition()
+        self._errands: dict[_Errand, None] = {}  # in threads, the oldest first
+        self._left_behind = 0
         self._places: list[Place] = []
-        self._tasks: set[Task] = set()  # of one loop's thread, as is the next
+        self._tasks: dict[Task, Home] = {}
         self._ending: list[Place] = []
-        self.pending = 0
+        self._pending = 0
         self.dropped = 0
         self.skipped = 0
-        self._verdicts: dict[Verdict, int] = {}
-        self.differences: list[Difference] = []
+
+    @property
+    def pending(self) -> int:
+        """How many are under way."""
+        self._expire()
+        return self._pending
 
     # -- beginning ------------------------------------------------------------------------------
 
     def begin(self, call: Call, old: Observation, *, in_thread: bool) -> None:
         """Has the new one called, soon, elsewhere; never waits, never raises."""
+        self._expire()
         with self._lock:
-            if self.pending >= self.compare.max_pending:
+            if max(self._pending, self._left_behind) >= self._most:
                 self.dropped += 1
                 return
-            self.pending += 1
+            self._pending += 1
         try:
-            context = copy_context()
-            # What the caller has to be done by means nothing here, where nobody waits.
-            context.run(deadline_variable.set, None)
-            context.run(_comparing.set, True)
             if in_thread:
-                hand_out(_Errand(self, partial(context.run, self._compare_blocking, call, old)))
+                self._hand_out(_Errand(self, call, old))
             else:
-                self._spawn(context, call, old)
+                self._spawn(context_beside(), call, old)
         except Exception:
-            self.ended()
+            self._ended()
             _log.exception("strangler %r: a comparison could not begin", self.name)
 
-    def _spawn(self, context: Any, call: Call, old: Observation) -> None:
+    def _hand_out(self, errand: _Errand) -> None:
+        with self._lock:
+            self._errands[errand] = None
+        try:
+            hand_out(errand)
+        except BaseException:
+            with self._lock:
+                self._errands.pop(errand, None)
+            raise
+
+    def _spawn(self, context: Context, call: Call, old: Observation) -> None:
         home = current_home()
         assert home is not None, "an async call has just been awaited here"
         task: Task
 
         def ended() -> None:
-            self._tasks.discard(task)
-            self.ended()
-            for place in self._ending if not self._tasks else ():
+            self._tasks.pop(task, None)
+            self._ended()
+            for place in self._ending:
                 place.wake()
 
         task = home.spawn(partial(self._compare, call, old), context, ended)
-        self._tasks.add(task)
+        self._tasks[task] = home
 
     # -- the new side ---------------------------------------------------------------------------
 
     async def _compare(self, call: Call, old: Observation) -> None:
-        clock = _Stopwatch()
+        watch = Stopwatch()
         try:
-            value, error = await self._policy.run(partial(_outcome, self._new, call, clock)), None
+            value, error = await self._policy.run(partial(run, self._new, call, watch)), None
         except BaseException as failure:
             if isinstance(failure, KeyboardInterrupt) or (
                 not isinstance(failure, Exception | SystemExit) and is_cancelled_from_outside()
@@ -112,21 +122,30 @@ class Comparisons:
                 raise
             if self._skips(failure):
                 return
-            value, error = None, _finding(failure)
-        self._judge(call, old, Observation(value, error, clock.seconds()))
+            value, error = None, finding(failure)
+        self.judge.judge(call, old, Observation(value, error, watch.seconds()))
 
-    def _compare_blocking(self, call: Call, old: Observation) -> None:
-        clock = _Stopwatch()
+    def compare_blocking(self, errand: _Errand) -> None:
+        """In the errand's thread."""
+        call = partial(self._in_time, errand)
+        error: BaseException | None
         try:
-            value, error = (
-                self._policy.call(partial(_outcome_blocking, self._new, call, clock)),
-                None,
-            )
+            value, error = self._policy_in_thread.call(call), None
         except BaseException as failure:
-            if self._skips(failure):
-                return
-            value, error = None, _finding(failure)
-        self._judge(call, old, Observation(value, error, clock.seconds()))
+            value, error = None, failure
+        if not self.ends(errand) or (error is not None and self._skips(error)):
+            return
+        seen = Observation(value, None if error is None else finding(error), errand.watch.seconds())
+        self.judge.judge(errand.call, errand.old, seen)
+
+    def _in_time(self, errand: _Errand) -> Any:
+        value = run_blocking(self._new, errand.call, errand.watch)
+        if self._timeout is not None and errand.watch.seconds() > self._timeout:
+            raise self._late()
+        return value
+
+    def _late(self) -> AttemptTimeout:
+        return AttemptTimeout(f"strangler {self.name!r}: the new one took over {self._timeout:g} s")
 
     def _skips(self, failure: BaseException) -> bool:
         """Whether it was our own policy that refused; the candidate may call policies as well."""
@@ -139,211 +158,128 @@ class Comparisons:
         count(self.name, "comparison_skipped")
         return True
 
-    # -- the verdict ----------------------------------------------------------------------------
+    # -- too long -------------------------------------------------------------------------------
 
-    def _judge(self, call: Call, old: Observation, new: Observation) -> None:
-        self._seconds.record(new.seconds)
-        try:
-            verdict = self._verdict(old, new)
-        except Exception:
-            verdict = "incomparable"
-            _log.exception("strangler %r: outcomes cannot be compared", self.name)
-        finding = None
-        if verdict not in {"same", "ignored"}:
-            count(self.name, f"comparison_{verdict.replace(' ', '_')}")
-            if len(self.differences) < self.compare.max_differences:
-                finding = self._difference(call, old, new, verdict)
-        with self._lock:
-            self._verdicts[verdict] = self._verdicts.get(verdict, 0) + 1
-            if finding is not None and len(self.differences) < self.compare.max_differences:
-                self.differences.append(finding)
-        self._publish(call, old, new, verdict)
-
-    def _verdict(self, old: Observation, new: Observation) -> Verdict:
-        compare = self.compare
-        if old.error is not None and new.error is not None:
-            return "same" if type(old.error) is type(new.error) else "different"
-        if new.error is not None:
-            return "timed out" if isinstance(new.error, LATE) else "failed"
-        if old.error is not None:
-            return "different"
-        if compare.equal(old.value, new.value):
-            return "same"
-        if compare.ignore is not None and compare.ignore(old.value, new.value):
-            return "ignored"
-        return "different"
-
-    def _difference(
-        self, call: Call, old: Observation, new: Observation, verdict: Verdict
-    ) -> Difference:
-        most = self.compare.max_shown
-        label = self.compare.label
-        try:
-            shown = call.shown(most) if label is None else str(label(*call.args, **call.kwargs))
-        except Exception as error:
-            shown = f"label failed: {bounded(error)}"
-        return Difference(
-            verdict=verdict,
-            call=shown[:most],
-            old=self._shown(old, most),
-            new=self._shown(new, most),
-            old_seconds=old.seconds,
-            new_seconds=new.seconds,
-        )
-
-    def _shown(self, seen: Observation, most: int) -> str:
-        if seen.error is not None:
-            return f"raised {bounded(seen.error, most)}"
-        return bounded(self._cleaned(seen.value), most)
-
-    def _cleaned(self, value: Any) -> object:
-        if self.compare.clean is None:
-            return value
-        try:
-            return self.compare.clean(value)
-        except Exception:
-            _log.exception("strangler %r: clean= failed", self.name)
-            return "clean= failed"
-
-    def _publish(self, call: Call, old: Observation, new: Observation, verdict: Verdict) -> None:
-        publish = self.compare.publish
-        if publish is None:
+    def _expire(self) -> None:
+        """Leaves behind the threads whose candidates have had their time."""
+        if self._timeout is None or not self._errands:
             return
-        old, new = (
-            each if each.error is not None else replace(each, value=self._cleaned(each.value))
-            for each in (old, new)
-        )
-        try:
-            publish(Comparison(self.name, call.args, call.kwargs, old, new, verdict))
-        except Exception:
-            _log.exception("strangler %r: publish= failed", self.name)
+        late = perf_counter() - self._timeout
+        while True:
+            with self._lock:
+                errand = next(iter(self._errands), None)
+                if errand is None or errand.began > late:
+                    return
+                del self._errands[errand]
+                self._left_behind += 1
+                errand.is_left_behind = True
+            count(self.name, "abandoned")
+            seen = Observation(None, self._late(), perf_counter() - errand.began)
+            self.judge.judge(errand.call, errand.old, seen)
+            self._ended()
 
-    def counts(self) -> dict[Verdict, int]:
-        """Comparisons by verdict, in the order in which they are told."""
+    def ends(self, errand: _Errand) -> bool:
+        """Whether the errand's outcome is still asked for: once, and not after it was left."""
         with self._lock:
-            return {each: n for each in VERDICTS if (n := self._verdicts.get(each, 0))}
+            return not errand.is_left_behind and self._errands.pop(errand, errand) is None
+
+    def returned(self, errand: _Errand) -> None:
+        """The errand's thread is free again."""
+        with self._lock:
+            self._errands.pop(errand, None)
+            if errand.is_left_behind:
+                self._left_behind -= 1
+                return
+        self._ended()
 
     # -- the end --------------------------------------------------------------------------------
 
-    def ended(self) -> None:
+    def _ended(self) -> None:
         """One comparison is over, however it ended."""
         with self._lock:
-            self.pending -= 1
-            if self.pending:
+            self._pending -= 1
+            if self._pending:
                 return
             self._lock.notify_all()
             places, self._places = self._places, []
         for place in places:
             place.wake()
 
+    def _next_look(self, until: float | None) -> float | None:
+        """Seconds until there is something to see: the caller's own time, or the oldest one's."""
+        with self._lock:
+            oldest = next(iter(self._errands), None)
+        moments = [] if until is None else [until]
+        if oldest is not None and self._timeout is not None:
+            moments.append(oldest.began + self._timeout)
+        return max(0.0, min(moments) - perf_counter()) if moments else None
+
     def settle(self, timeout: float | None) -> bool:
         """Waits in a thread until nothing is pending; False if the time is up before."""
-        with self._lock:
-            return self._lock.wait_for(lambda: not self.pending, timeout)
+        until = None if timeout is None else perf_counter() + timeout
+        while self.pending:
+            if until is not None and perf_counter() >= until:
+                return False
+            look = self._next_look(until)
+            with self._lock:
+                self._lock.wait_for(lambda: not self._pending, look)
+        return True
 
     async def asettle(self, timeout: float | None) -> bool:
         """The same on a loop."""
-        place = current_hub().place()
-        with self._lock:
-            if not self.pending:
-                return True
-            self._places.append(place)
-        try:
-            return await place.wait(timeout)
-        finally:
+        until = None if timeout is None else perf_counter() + timeout
+        while self.pending:
+            if until is not None and perf_counter() >= until:
+                return False
+            place = current_hub().place()
             with self._lock:
-                if place in self._places:
-                    self._places.remove(place)
+                if not self._pending:
+                    return True
+                self._places.append(place)
+            try:
+                await place.wait(self._next_look(until))
+            finally:
+                with self._lock:
+                    if place in self._places:
+                        self._places.remove(place)
+        return True
 
     async def end(self) -> None:
-        """Cancels the tasks that are under way, and waits for their end. Threads go on alone."""
-        for task in list(self._tasks):
+        """Cancels this loop's tasks that are under way, and waits for their end.
+
+        Threads go on alone.
+        """
+        mine = [task for task, home in list(self._tasks.items()) if home.is_here]
+        for task in mine:
             task.cancel()
-        place = current_hub().place()
-        self._ending.append(place)
-        try:
-            with anyio.CancelScope(shield=True):
-                if self._tasks:
+        with anyio.CancelScope(shield=True):
+            while any(task in self._tasks for task in mine):
+                place = current_hub().place()
+                self._ending.append(place)
+                try:
                     await place.wait()
-        finally:
-            self._ending.remove(place)
-
-
-class Call:
-    """The arguments of one call, as the new side will be given them."""
-
-    __slots__ = ("args", "kwargs")
-
-    def __init__(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], copy: Callable[[Any], Any] | None
-    ) -> None:
-        if copy is not None:
-            args = tuple(copy(each) for each in args)
-            kwargs = {name: copy(each) for name, each in kwargs.items()}
-        self.args = args
-        self.kwargs = kwargs
-
-    def shown(self, most: int) -> str:
-        """As they stand in a call."""
-        words = [bounded(each, most) for each in self.args]
-        words += [f"{name}={bounded(each, most)}" for name, each in self.kwargs.items()]
-        return f"({', '.join(words)})"
-
-
-def _finding(failure: BaseException) -> Exception:
-    """What the candidate raised, as an error: its exit or cancellation is nobody else's."""
-    if isinstance(failure, Exception):
-        return failure
-    made = RuntimeError(f"raised {bounded(failure)}")
-    made.__cause__ = failure
-    return made
-
-
-class _Stopwatch:
-    """Times the candidate alone: not its policy, nor the way into another thread."""
-
-    __slots__ = ("_began", "_ended")
-
-    def __init__(self) -> None:
-        self._began = perf_counter()
-        self._ended: float | None = None
-
-    def __enter__(self) -> None:
-        self._began = perf_counter()
-
-    def __exit__(self, *_exception: object) -> None:
-        self._ended = perf_counter()
-
-    def seconds(self) -> float:
-        """So far, where the candidate was left behind."""
-        return (self._ended or perf_counter()) - self._began
-
-
-async def _outcome(
-    new: Callable[..., Coroutine[Any, Any, Any]], call: Call, clock: _Stopwatch
-) -> Any:
-    with clock:
-        return await new(*call.args, **call.kwargs)
-
-
-def _outcome_blocking(new: Callable[..., Any], call: Call, clock: _Stopwatch) -> Any:
-    with clock:
-        return new(*call.args, **call.kwargs)
+                finally:
+                    self._ending.remove(place)
 
 
 class _Errand:
     """One comparison in a thread."""
 
-    __slots__ = ("_comparisons", "_work")
+    __slots__ = ("_comparisons", "_context", "began", "call", "is_left_behind", "old", "watch")
 
-    def __init__(self, comparisons: Comparisons, work: Callable[[], None]) -> None:
+    def __init__(self, comparisons: Comparisons, call: Call, old: Observation) -> None:
         self._comparisons = comparisons
-        self._work = work
+        self._context = context_beside()
+        self.call = call
+        self.old = old
+        self.watch = Stopwatch()
+        self.began = perf_counter()
+        self.is_left_behind = False
 
     def run(self) -> None:
         try:
-            self._work()
-        except BaseException:  # SystemExit of a candidate: this thread is lent to others next
-            _log.exception("strangler %r: a comparison ended early", self._comparisons.name)
+            self._context.run(self._comparisons.compare_blocking, self)
+        except BaseException:  # this thread is lent to others next
+            _log.exception("a comparison of strangler %r ended early", self._comparisons.name)
         finally:
-            self._comparisons.ended()
+            self._comparisons.returned(self)

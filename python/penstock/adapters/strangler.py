@@ -14,8 +14,9 @@ from penstock.errors import Misuse
 from penstock.metrics import Metrics
 from penstock.resilience.form import form_of, name_of
 
+from .candidate import Call
 from .compare import Compare, Observation
-from .comparisons import Call, Comparisons
+from .comparisons import Comparisons
 from .events import count
 from .report import Report, SideFigures
 from .rollout import Rollout, RolloutState
@@ -244,11 +245,11 @@ class Strangler(Generic[P, T]):
             old=sides["old"],
             new=sides["new"],
             answered_by_old=answered_by_old,
-            compared={} if seen is None else seen.counts(),
+            compared={} if seen is None else seen.judge.counts(),
             dropped=0 if seen is None else seen.dropped,
             skipped=0 if seen is None else seen.skipped,
             pending=0 if seen is None else seen.pending,
-            differences=() if seen is None else tuple(seen.differences),
+            differences=() if seen is None else seen.judge.differences(),
         )
 
     def wait_settled(self, timeout: float | None = None) -> bool:

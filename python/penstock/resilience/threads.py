@@ -94,7 +94,10 @@ class _Idle(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="penstock blocking call", daemon=True)
         self.errand: Runs | None = None
-        self.wake = threading.Semaphore(0)
+        # Held but for the moment in which an errand has come: a semaphore of Python's own takes a
+        # condition and a new lock for each.
+        self.wake = threading.Lock()
+        self.wake.acquire()
 
     def run(self) -> None:
         while True:
