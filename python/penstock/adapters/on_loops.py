@@ -98,8 +98,7 @@ class _Crossing:
         self._name = name
         self._home = home
         self._ended = threading.Event()
-        self._task: Task | None = None  # of the loop's thread alone, as the next
-        self._is_cancelled = False
+        self._task: Task | None = None  # of the loop's thread alone
         self._value: Any = None
         self._error: BaseException | None = None
         self._is_settled = False
@@ -118,16 +117,13 @@ class _Crossing:
 
         def spawn() -> None:
             self._task = self._home.spawn(run, carried.context, self._ended.set)
-            if self._is_cancelled:
-                self._task.cancel()
 
         self._home.post(spawn)
 
     def cancel(self) -> None:
-        """From any thread."""
+        """From any thread; what is posted to a loop is called in order, so there is a task."""
 
         def cancel() -> None:
-            self._is_cancelled = True
             if self._task is not None:
                 self._task.cancel()
 
