@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from penstock.tracing.arrival import Received, received
+
 from . import _extra as _extra  # first: says what is missing
 from .client import ServiceClient
-from .context import Received, received
 from .errors import (
     CallerError,
     Forbidden,

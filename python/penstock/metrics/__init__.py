@@ -47,6 +47,7 @@ __all__ = (
     "Snapshot",
     "Timing",
     "counter",
+    "exposition",
     "gauge",
     "histogram",
     "measure",
@@ -57,6 +58,7 @@ __all__ = (
 _process = Metrics()
 
 counter = _process.counter
+exposition = _process.exposition
 gauge = _process.gauge
 histogram = _process.histogram
 measure = _process.measure

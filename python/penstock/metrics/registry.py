@@ -18,6 +18,7 @@ from penstock._native import (
 )
 from penstock.errors import Misuse
 
+from .exposition import text_of
 from .families import REGISTERING, CounterFamily, GaugeFamily, HistogramFamily
 from .names import checked_labels, checked_name
 from .snapshots import Snapshot, read
@@ -225,6 +226,22 @@ class Metrics:
         with REGISTERING:
             instruments = list(self._instruments.items())
         return Snapshot({name: read(instrument) for name, instrument in instruments})
+
+    def exposition(self, *, openmetrics: bool = False) -> str:
+        """Every instrument as text for Prometheus, or as OpenMetrics.
+
+        Counters get their `_total`; a histogram becomes a classic one with bounds that stay the
+        same; a measurement its durations, errors, cancelled calls and calls under way. `.`, `/` and
+        `-` in names become `_`. Of this process. Any thread; as `snapshot`, and some 20 µs a series
+        of a histogram more. `penstock.asgi.metrics_app` answers with it.
+        """
+        with REGISTERING:
+            instruments = list(self._instruments.items())
+        readings = [
+            (name, getattr(instrument, "help", ""), read(instrument))
+            for name, instrument in instruments
+        ]
+        return text_of(readings, openmetrics=openmetrics)
 
     def _instrument(
         self,

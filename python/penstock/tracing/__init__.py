@@ -19,6 +19,7 @@ from penstock._native import (
     default_store,
 )
 
+from .logs import JsonFormatter, LogContext
 from .statistics import TracingStatistics, statistics
 from .trace import Trace, group
 from .tracer import Tracer
@@ -27,6 +28,8 @@ from .waterfall import WaterfallRow
 __all__ = (
     "Activation",
     "FinishedSpan",
+    "JsonFormatter",
+    "LogContext",
     "Sampler",
     "Span",
     "SpanEvent",

@@ -1,0 +1,75 @@
+"""One request and its answer, as they pass by."""
+
+from __future__ import annotations
+
+from .interface import Event, Receive, Scope, Send
+
+__all__ = ("Exchange",)
+
+
+class Exchange:
+    """Sees what goes in and out, and adds the correlation id to the answer."""
+
+    __slots__ = (
+        "_correlation",
+        "_receive",
+        "_scope",
+        "_send",
+        "has_begun",
+        "is_gone",
+        "is_whole",
+        "status",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, header: bytes, correlation: str
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._correlation = (header, correlation.encode("ascii"))
+        self.has_begun = False
+        """An answer is on its way: there cannot be another one."""
+        self.is_whole = False
+        self.is_gone = False
+        """The client went away before its answer was whole."""
+        self.status = 0
+        """0 while there is none: also where the client went away before."""
+
+    @property
+    def route(self) -> str:
+        """The route's template, where the framework has left one; "" otherwise.
+
+        Never the path itself: there would be a series for each that anybody asks for.
+        """
+        template = self._scope.get("path_template")  # Litestar
+        if not isinstance(template, str):
+            template = getattr(self._scope.get("route"), "path", "")  # Starlette, FastAPI
+        return template if isinstance(template, str) else ""
+
+    def fail(self) -> None:
+        """The application has raised; the server answers 500, if anything."""
+        if not self.has_begun and not self.is_gone:
+            self.status = 500
+
+    async def receive(self) -> Event:
+        event = await self._receive()
+        if event["type"] == "http.disconnect" and not self.is_whole:
+            self.is_gone = True
+        return event
+
+    async def send(self, event: Event) -> None:
+        kind = event["type"]
+        if kind in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
+            self.has_begun = True
+            self.status = event.get("status", 101)
+            headers = list(event.get("headers", ()))
+            name = self._correlation[0]
+            if not any(bytes(given).lower() == name for given, _ in headers):
+                headers.append(self._correlation)
+            event = {**event, "headers": headers}
+        elif kind == "http.response.body" and not event.get("more_body"):
+            self.is_whole = True
+        elif kind == "websocket.close" and not self.has_begun:
+            self.status = 403
+        await self._send(event)
