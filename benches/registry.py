@@ -24,6 +24,7 @@ ROOMS = (
     "client",
     "events",
     "adapters",
+    "asgi",
 )
 
 

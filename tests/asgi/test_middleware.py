@@ -277,7 +277,9 @@ async def test_a_request_counts_until_the_last_byte(around, metrics):
 
 @pytest.mark.parametrize("how", ["returns", "raises"])
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_client_that_goes_away_is_no_failure_of_the_service(how, begun, around, metrics):
+async def test_a_client_that_goes_away_is_no_failure_of_the_service(
+    how, begun, around, metrics, store
+):
     async def reads(_scope, receive, send):
         if begun:
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -293,6 +295,8 @@ async def test_a_client_that_goes_away_is_no_failure_of_the_service(how, begun, 
     else:
         await ask(around(reads), events=events)
     assert counted(metrics) == {("GET", "", "499"): 1}
+    [span] = store.spans()
+    assert span.attributes.get("http.response.status_code") == (200 if begun else None)
 
 
 async def test_a_disconnect_behind_the_answer_is_none(around, metrics):

@@ -19,12 +19,35 @@ def rooms() -> set[str]:
     return {name for name in found if not name.startswith("_")} - APART
 
 
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
 def test_the_table_lists_the_rooms_there_are_and_links_their_pages():
-    rows = re.findall(r"^\| [^|]+ \| (\[?`(\w+)`[^|]*) \|", README, re.MULTILINE)
+    table = section("What is in it")
+    rows = re.findall(r"^\| [^|]+ \| (\[?`(\w+)`[^|]*) \|", table, re.MULTILINE)
     assert {room for _, room in rows} == rooms()
     for cell, room in rows:
         page = f"docs/{room}.md"
         assert cell == (f"[`{room}`]({page})" if (ROOT / page).exists() else f"`{room}`")
+
+
+def test_each_pattern_of_typescript_has_its_example():
+    """The same rows in both tables, and behind each link a block that the pages' test runs."""
+    page = (ROOT / "docs" / "coming-from-typescript.md").read_text(encoding="utf-8")
+    link = r"^\| (`.+) \| .*#([\w-]+)\)"
+    rows = re.findall(link, section("Coming from TypeScript"), re.MULTILINE)
+    assert len(rows) >= 9
+    head, *parts = page.split("\n## ")
+    assert re.findall(link, head, re.MULTILINE) == rows
+    found = {
+        re.sub(r"[^\w ]", "", part.split("\n")[0]).lower().replace(" ", "-"): part for part in parts
+    }
+    assert list(found) == [anchor for _, anchor in rows]
+    for part in found.values():
+        assert "```ts\n" in part
+        assert "```python\n" in part
+        assert "```text\n" in part
 
 
 def test_what_is_to_come_is_not_there_yet():

@@ -73,10 +73,11 @@ def test_counters_and_gauges(openmetrics):
     assert found.value("calls_total", route=r"a\"b\\c\nd", http_status="200") == 7
 
 
-def test_a_histogram_counts_exactly_at_bounds_that_never_move():
+@pytest.mark.parametrize("scale", [3, 4, 5])
+def test_a_histogram_counts_exactly_at_bounds_that_never_move(scale):
     metrics = Metrics()
-    seconds = metrics.histogram("wait_seconds", labels=("route",)).bind(route="/")
-    sizes = metrics.histogram("size_bytes")
+    seconds = metrics.histogram("wait_seconds", labels=("route",), scale=scale).bind(route="/")
+    sizes = metrics.histogram("size_bytes", scale=scale)
     before = exposed(metrics)
     values = [0.0, 2**-14, 0.001, 0.5, 0.5000001, 1.0, 63.9, 64.0, 65.0, 1e6]
     for value in values:

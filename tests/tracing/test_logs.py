@@ -31,7 +31,25 @@ def log():
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(JsonFormatter())
-    return logger_of(handler), lambda: [json.loads(line) for line in out.getvalue().splitlines()]
+    return logger_of(handler), lambda: [
+        json.loads(line, parse_constant=refuse) for line in out.getvalue().splitlines()
+    ]
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_times_are_those_of_the_records():
+    formatter = JsonFormatter()
+    for created, text in (
+        (1.25, "1970-01-01T00:00:01.250000Z"),
+        (1.75, "1970-01-01T00:00:01.750000Z"),
+        (1e9 + 0.5, "2001-09-09T01:46:40.500000Z"),
+        (2.0, "1970-01-01T00:00:02.000000Z"),
+    ):
+        record = logging.makeLogRecord({"msg": "x", "created": created})
+        assert json.loads(formatter.format(record))["time"] == text
 
 
 def test_a_line_says_when_what_and_who(log):

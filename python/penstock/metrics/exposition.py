@@ -94,8 +94,7 @@ def _buckets(found: Distribution, labels: Labels, bounds: tuple[float, ...]) -> 
     counts = found.buckets()
     at = below = 0
     for bound in bounds:
-        # Ours end at these bounds but for the last digit.
-        while at < len(counts) and counts[at][1] <= bound * (1 + 1e-9):
+        while at < len(counts) and counts[at][1] <= bound:
             below += counts[at][2]
             at += 1
         yield "_bucket", {**labels, "le": _number(bound)}, below

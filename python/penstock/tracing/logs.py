@@ -14,6 +14,7 @@ from penstock.errors import Misuse
 __all__ = ("JsonFormatter", "LogContext")
 
 _IDS = ("trace_id", "span_id", "correlation_id")
+_USUAL = len(vars(logging.makeLogRecord({})))
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", *_IDS}
 """What every record has; anything else came by `extra=`."""
 
@@ -54,8 +55,9 @@ class JsonFormatter(logging.Formatter):
             f"{self._fields}"
         )
         values = vars(record)
-        for name in values.keys() - _OWN:
-            line += f",{_quoted(name)}:{_json(values[name])}"
+        if len(values) > _USUAL:
+            for name in values.keys() - _OWN:
+                line += f",{_quoted(name)}:{_json(values[name])}"
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
