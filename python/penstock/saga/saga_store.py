@@ -196,7 +196,7 @@ class SagaStore:
         return self
 
     async def drain(self) -> None:
-        """Begin no saga here any more, and wait for the ends of those that run.
+        """Claim no saga any more, and wait for the ends of those that run here.
 
         The store stays open; sagas that are started now are run by whoever has the file open next.
         A Service calls it, in its turn. Cancellation ends the waiting only.
