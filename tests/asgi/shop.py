@@ -8,7 +8,7 @@ together with the event that tells of it. The relay passes the event on, the con
 
 Without a server: PLAN "busy" places orders by itself until SIGTERM, and writes those that were
 acknowledged to standard output; "settle" runs until every event has been delivered, as the next
-start of the program would.
+start of the program would. PLAN "broken" is served with a part that does not start.
 """
 
 from __future__ import annotations
@@ -65,6 +65,19 @@ def told(what: str) -> Any:
             raise
 
     return block()
+
+
+@asynccontextmanager
+async def shown(name: str) -> Any:
+    sys.stdout.write(f"open {name}\n")
+    yield
+    sys.stdout.write(f"close {name}\n")
+
+
+@asynccontextmanager
+async def broken() -> Any:
+    raise OSError("no such disk")
+    yield
 
 
 class Shop:
@@ -177,10 +190,12 @@ class Shop:
 
 def main(folder: Path, loop: str, plan: str = "serve") -> None:
     shop = Shop(folder)
-    if plan != "serve":
+    if plan in {"settle", "busy"}:
         shop.service.add(shop.settling() if plan == "settle" else shop.placing())
         shop.service.run(loop)  # type: ignore[arg-type]
         return
+    if plan == "broken":
+        shop.service.add(shown("one"), shown("two"), broken(), shown("never"))
     # uvicorn raises the signal once more behind its own end: with this that is the end, and 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     config = uvicorn.Config(

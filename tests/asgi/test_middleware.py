@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import anyio
 import anyio.to_thread
 import httpx2
@@ -177,6 +179,24 @@ async def test_an_answer_that_has_begun_is_cut(around, metrics):
         "http.response.body",
     ]
     assert answer.events[-1]["more_body"]
+
+
+async def test_what_is_done_behind_a_whole_answer_is_neither_cut_nor_measured(around, metrics):
+    answered = []
+    began = time.perf_counter()
+
+    async def behind(scope, receive, send):
+        await plain(scope, receive, send)
+        answered.append(time.perf_counter() - began)
+        with anyio.CancelScope(shield=True):  # until the deadline has passed
+            await anyio.sleep(resilience.remaining() + 0.01)
+        await anyio.lowlevel.checkpoint()
+        answered.append("not cut")
+
+    answer = await ask(around(behind), headers={"X-Request-Deadline-Ms": "500"})
+    assert (answer.status, answered[1:]) == (200, ["not cut"])
+    [series] = metrics.snapshot()["http_server_request_seconds"].series
+    assert series.max <= answered[0]
 
 
 async def test_a_policy_that_sees_it_first_is_the_same_answer(around):

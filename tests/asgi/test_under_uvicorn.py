@@ -127,6 +127,16 @@ def assert_delivered(folder: Path, acknowledged: list[str]) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_part_that_does_not_start_ends_those_before_it_and_the_server(loop: str, tmp_path: Path):
+    process = start(tmp_path, loop, "broken")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3  # uvicorn's, for an application that did not start
+    assert "part 'broken' of service 'shop' did not start: OSError: no such disk" in err
+    assert out.splitlines() == ["open one", "open two", "close two", "close one"]
+
+
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 def test_a_signal_drains_a_program_without_a_server_as_well(loop: str, tmp_path: Path):
     process = start(tmp_path, loop, "busy")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from time import perf_counter
+from typing import TYPE_CHECKING
+
 from .interface import Event, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    import anyio
 
 __all__ = ("Exchange",)
 
@@ -15,9 +22,10 @@ class Exchange:
         "_receive",
         "_scope",
         "_send",
+        "bound",
+        "ended",
         "has_begun",
         "is_gone",
-        "is_whole",
         "status",
     )
 
@@ -30,7 +38,10 @@ class Exchange:
         self._correlation = (header, correlation.encode("ascii"))
         self.has_begun = False
         """An answer is on its way: there cannot be another one."""
-        self.is_whole = False
+        self.ended = 0.0
+        """When the last byte was sent, by `perf_counter`."""
+        self.bound: anyio.CancelScope | None = None
+        """Ends with the time that the caller waits; what is done behind its answer is not bound."""
         self.is_gone = False
         """The client went away before its answer was whole."""
         self.status = 0
@@ -54,7 +65,7 @@ class Exchange:
 
     async def receive(self) -> Event:
         event = await self._receive()
-        if event["type"] == "http.disconnect" and not self.is_whole:
+        if event["type"] == "http.disconnect" and not self.ended:
             self.is_gone = True
         return event
 
@@ -68,8 +79,10 @@ class Exchange:
             if not any(bytes(given).lower() == name for given, _ in headers):
                 headers.append(self._correlation)
             event = {**event, "headers": headers}
-        elif kind == "http.response.body" and not event.get("more_body"):
-            self.is_whole = True
         elif kind == "websocket.close" and not self.has_begun:
             self.status = 403
         await self._send(event)
+        if kind == "http.response.body" and not event.get("more_body"):
+            self.ended = perf_counter()
+            if self.bound is not None:
+                self.bound.deadline = math.inf

