@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .c_call import CALLBACK, c_call
+from .c_answer import CALLBACK, c_call
 from .c_callback import CCallback, from_c_callback
 from .c_statistics import CCallbackStatistics
 from .callback_source import CallbackSource, CallbackSourceStatistics, from_callback
