@@ -17,6 +17,13 @@ from benches.units import ITEMS
 LENGTH = 1024
 
 
+class Calls(list[Any]):
+    """What was taken. asyncio makes a repr of a task's result: of these it would be megabytes."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} calls>"
+
+
 def number(value: int) -> tuple[int]:
     return (value,)
 
@@ -38,7 +45,7 @@ def called(way: ways.Way, kind: str, read: Callable[..., Any]) -> Iterator[Work]
 
     async def lap(n: int) -> Lap:
         async with way(kind, read) as end:
-            taken: list[Any] = []
+            taken = Calls()
             started = perf_counter_ns()
             job = start(end.pointer, n)
             if end.take_many is not None:
@@ -51,7 +58,8 @@ def called(way: ways.Way, kind: str, read: Callable[..., Any]) -> Iterator[Work]
                         break
             elif end.take is not None:
                 take = end.take
-                taken = [await take() for _ in range(n)]
+                for _ in range(n):
+                    taken.append(await take())
             done = Lap.since(started, taken)
             library.join(job)
             return done

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use super::shape::{Arguments, Shape};
 use crate::{
     ring::{WaitList, Wake},
-    sync::{Arc, Mutex, Ordering, fence, lock},
+    sync::{Arc, AtomicU64, CachePadded, Mutex, Ordering, fence, lock},
 };
 
 /// Never more than so many records are moved ahead at once.
@@ -157,6 +157,9 @@ pub struct Backlog<W> {
     ahead: Mutex<Ahead>,
     getters: WaitList<W>,
     putters: WaitList<W>,
+    /// As `figures.accepted`: written by calls under the lock of the store (Relaxed), read by takers that look
+    /// whether one comes.
+    arrived: CachePadded<AtomicU64>,
 }
 
 impl<W: Wake> Backlog<W> {
@@ -177,6 +180,7 @@ impl<W: Wake> Backlog<W> {
             ahead: Mutex::default(),
             getters: WaitList::default(),
             putters: WaitList::default(),
+            arrived: CachePadded(AtomicU64::new(0)),
         }
     }
 
@@ -212,6 +216,8 @@ impl<W: Wake> Backlog<W> {
             unsafe { self.shape.read(arguments, keep) };
             store.items += 1;
             store.figures.accepted += 1;
+            self.arrived
+                .store(store.figures.accepted, Ordering::Relaxed);
             let (items, bytes) = (store.inside(), store.bytes_inside());
             store.figures.most_items = store.figures.most_items.max(items);
             store.figures.most_bytes = store.figures.most_bytes.max(bytes);
@@ -480,6 +486,11 @@ impl<W: Wake> Backlog<W> {
     /// Whether there is nothing to take, at some moment during the call.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many calls were accepted so far; to look at, for who would rather not sleep.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     /// Figures for people and metrics.

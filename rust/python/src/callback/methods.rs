@@ -9,6 +9,7 @@ use penstock_core::{
     callback::{Backlog, Bounds, IS_NATIVE, Kind, Overflow, STUBS, Shape, Slot},
     fork::Owner,
     fork_gate::thread_token,
+    luck::Luck,
     sync::lock,
 };
 use pyo3::{PyTraverseError, exceptions::PyValueError, gc::PyVisit, prelude::*};
@@ -150,6 +151,7 @@ impl CallbackBacklog {
             slot: Mutex::new(None),
             decode,
             kept: Mutex::new(VecDeque::new()),
+            luck: Luck::new(),
             label,
             pid: std::process::id(),
         })

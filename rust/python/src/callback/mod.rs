@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use penstock_core::callback::Slot;
+use penstock_core::{callback::Slot, luck::Luck};
 use pyo3::prelude::*;
 
 pub(crate) use operation::Operation;
@@ -38,6 +38,8 @@ pub(crate) struct CallbackBacklog {
     slot: Mutex<Option<Slot>>,
     decode: Option<Py<PyAny>>,
     kept: Mutex<VecDeque<Kept>>,
+    /// Of takers that look for a moment before they sleep.
+    luck: Luck,
     label: String,
     pid: u32,
 }

@@ -71,7 +71,8 @@ impl Awaited {
     pub(super) fn attempt_behind_lull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self {
             Self::Here(operation) => lull::attempt(py, operation),
-            Self::Shared(_) | Self::Called(_) => Ok(None),
+            Self::Shared(_) => Ok(None),
+            Self::Called(operation) => operation.attempt_behind_lull(py),
         }
     }
 

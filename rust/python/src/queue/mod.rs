@@ -33,6 +33,7 @@ pub(crate) use awaitable::{QueueOperation, install_steps, spare};
 pub(crate) use blocking::{Waits, run as run_blocking};
 pub(crate) use items::QueueItems;
 use lull::Lulls;
+pub(crate) use operation::list_of;
 use operation::{Action, Operation};
 pub(crate) use orders::{LifoQueue, PriorityQueue};
 pub(crate) use reservation::Reservation;

@@ -76,7 +76,7 @@ pub(crate) struct Operation {
 }
 
 /// A list that takes the items over, all at once.
-fn list_of(py: Python<'_>, mut items: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+pub(crate) fn list_of(py: Python<'_>, mut items: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
     let length = items.len();
     // SAFETY: attached. A new list has room for `length` references and nobody else knows it; its places
     // are filled before anything else runs, by those of the vector, which gives them up.
