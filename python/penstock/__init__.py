@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         to_sync,
     )
     from .client import ServiceClient
+    from .cqrs import Command, CommandBus, Query, QueryBus, StreamQuery
     from .errors import PenstockError
     from .events import EventBus
     from .loop import LoopMonitor
@@ -85,6 +86,8 @@ __all__ = (
     "Cache",
     "Chaos",
     "CircuitBreaker",
+    "Command",
+    "CommandBus",
     "Deadline",
     "EventBus",
     "Fallback",
@@ -100,6 +103,8 @@ __all__ = (
     "PenstockError",
     "Policy",
     "PriorityQueue",
+    "Query",
+    "QueryBus",
     "Queue",
     "RateLimit",
     "Reject",
@@ -114,6 +119,7 @@ __all__ = (
     "SharedQueue",
     "Strangler",
     "Stream",
+    "StreamQuery",
     "Timeout",
     "Transform",
     "WorkerPool",
@@ -143,6 +149,8 @@ _ROOMS = {
     "Cache": "resilience",
     "Chaos": "resilience",
     "CircuitBreaker": "resilience",
+    "Command": "cqrs",
+    "CommandBus": "cqrs",
     "Deadline": "resilience",
     "EventBus": "events",
     "Fallback": "resilience",
@@ -158,6 +166,8 @@ _ROOMS = {
     "PenstockError": "errors",
     "Policy": "resilience",
     "PriorityQueue": "queues",
+    "Query": "cqrs",
+    "QueryBus": "cqrs",
     "Queue": "queues",
     "RateLimit": "resilience",
     "Reject": "messages",
@@ -172,6 +182,7 @@ _ROOMS = {
     "SharedQueue": "shared",
     "Strangler": "adapters",
     "Stream": "streams",
+    "StreamQuery": "cqrs",
     "Timeout": "resilience",
     "Transform": "streams",
     "WorkerPool": "workers",

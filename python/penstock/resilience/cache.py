@@ -163,6 +163,16 @@ class CachePart(Part):
             except GivenUp:
                 continue
 
+    def forget(self, key: Hashable = None) -> None:
+        """Have one key, or all, asked for anew; a load under way is not remembered."""
+        with self._lock:
+            if key is None:
+                self.entries.clear()
+                self._flights.clear()
+            else:
+                self.entries.pop(key, None)
+                self._flights.pop(key, None)
+
     def _start(self, flight: AsyncFlight, *, is_owned: bool) -> None:
         self.place.report("missed" if is_owned else "revalidating")
         try:

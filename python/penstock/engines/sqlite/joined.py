@@ -20,11 +20,11 @@ _HINT = "begin it with BEGIN IMMEDIATE, so that it has the write lock before it 
 
 
 def create_outbox(connection: Any, name: str) -> None:
-    _create(connection, f"of outbox {name!r}", "outbox", sql.OUTBOX, (sql.NEW_OUTBOX, (name,)))
+    create(connection, f"of outbox {name!r}", "outbox", sql.OUTBOX, (sql.NEW_OUTBOX, (name,)))
 
 
 def create_inbox(connection: Any, consumer: str) -> None:
-    _create(connection, f"of inbox {consumer!r}", "inbox", sql.INBOX, None)
+    create(connection, f"of inbox {consumer!r}", "inbox", sql.INBOX, None)
 
 
 def add_events(connection: Any, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -65,7 +65,7 @@ def forget(connection: Any, consumer: str, older_than: float, limit: int) -> int
         raise _explained(error, f"inbox {consumer!r}") from error
 
 
-def _create(
+def create(
     connection: Any,
     whose: str,
     room: str,
