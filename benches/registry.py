@@ -25,6 +25,7 @@ ROOMS = (
     "events",
     "adapters",
     "asgi",
+    "cqrs",
 )
 
 

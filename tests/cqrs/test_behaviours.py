@@ -176,7 +176,8 @@ async def test_what_is_no_behaviour_is_refused_and_nothing_changes(commands: Com
     with pytest.raises(Misuse, match="only=7 is no message"):
         commands.use(noting([], "y"), only=(7,))
     assert await commands.execute(Create("Ada")) == "Ada"
-    assert commands.graph().routes[0].behaviours == ()
+    commands.register("later", lambda data: data)
+    assert [route.behaviours for route in commands.graph().routes] == [(), (), ()]
 
 
 async def test_a_policy_and_a_strategy_are_behaviours(commands: CommandBus):

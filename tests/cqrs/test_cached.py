@@ -123,7 +123,6 @@ async def test_they_are_forgotten_after_the_commit_wherever_the_behaviour_stands
     cached = Cached(60.0)
     queries = QueryBus("bank").use(cached)
     commands = CommandBus("bank")
-    commands.use(Transactional(bank.units), cached.forgotten_by())
     reading = sqlite3.connect(bank.path, isolation_level=None)
 
     @queries.handles
@@ -141,8 +140,7 @@ async def test_they_are_forgotten_after_the_commit_wherever_the_behaviour_stands
         unit.connection.execute("INSERT INTO account VALUES (1, 1)")
         return 1
 
-    commands.use(ask_in_between)
-    # Written inside of both, so it runs before them: ask once more right before the commit.
+    commands.use(Transactional(bank.units), ask_in_between, cached.forgotten_by())
     await commands.execute(Set(1, 1))
     assert await queries.execute(Get(1)) == 1
     assert asked == [1, 1]

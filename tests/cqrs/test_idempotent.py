@@ -37,12 +37,13 @@ def paid() -> list[int]:
 
 @pytest.fixture(params=["memory", "table"])
 def commands(request, bank: Bank, paid) -> CommandBus:
-    commands = CommandBus("bank").use(Transactional(bank.units))
-    answers = None
+    commands, unit = CommandBus("bank"), Transactional(bank.units)
     if request.param == "table":
         answers = Answers("bank")
         answers.create_tables(bank.connection)
-    commands.use(Idempotent(key_of, answers=answers))
+        commands.use(unit, Idempotent(key_of, answers=answers))
+    else:
+        commands.use(Idempotent(key_of), unit)
 
     @commands.handles
     async def pay(command: Pay, unit: UnitOfWork) -> Receipt:
@@ -111,6 +112,17 @@ async def test_in_memory_they_are_kept_for_a_time(paid):
         await commands.execute(Pay("a", 5))
         clock.advance(10.1)
         assert await commands.execute(Pay("a", 5)) == Receipt(2)
+
+
+async def test_in_memory_it_stands_outside_of_what_may_be_rolled_back(bank: Bank):
+    commands = CommandBus("bank").use(Transactional(bank.units), Idempotent(key_of))
+
+    @commands.handles
+    async def pay(command: Pay, unit: UnitOfWork) -> Receipt:
+        return Receipt(1)
+
+    with pytest.raises(Misuse, match="may be rolled back when its answer is remembered"):
+        await commands.execute(Pay("a", 5))
 
 
 async def test_in_a_table_it_needs_the_unit_of_work_and_can_be_cleared(bank: Bank, paid):

@@ -224,10 +224,10 @@ class Bus:
         self.told: list[tuple[object, ...]] = []
         self.fail = fail
 
-    async def emit(self, *event: object) -> None:
+    async def emit(self, event: object, data: object = None, /) -> None:
         if self.fail:
             raise LookupError("no bus today")
-        self.told.append(event)
+        self.told.append((event, data))
 
 
 async def test_an_event_bus_is_told_after_the_commit_and_of_nothing_else(bank: Bank, caplog):
@@ -236,9 +236,9 @@ async def test_an_event_bus_is_told_after_the_commit_and_of_nothing_else(bank: B
     class Both(Command[int]): ...
 
     class Telling(Bus):
-        async def emit(self, *event: object) -> None:
+        async def emit(self, event: object, data: object = None, /) -> None:
             seen.append(len(bank.rows()))
-            await bus.emit(*event)
+            await bus.emit(event, data)
 
     bank.commands.use(Transactional(bank.units, emit=Telling()))
 
@@ -250,7 +250,7 @@ async def test_an_event_bus_is_told_after_the_commit_and_of_nothing_else(bank: B
 
     bank.commands.register(Open, open_account)
     await bank.commands.execute(Both())
-    assert bus.told == [("by.name", {"n": 1}), (Opened(7, 0),)]
+    assert bus.told == [("by.name", {"n": 1}), (Opened(7, 0), None)]
     assert seen == [1, 1]
     with pytest.raises(sqlite3.IntegrityError):
         await bank.commands.execute(Open(7))

@@ -305,3 +305,18 @@ async def test_no_more_than_max_items(ask):
 def test_bad_input(arguments, name):
     with pytest.raises(Misuse, match=f"Cache: {name}"):
         Cache(**arguments)
+
+
+async def test_what_is_forgotten_is_asked_for_anew(anyio_backend):
+    """Buses have queries forgotten; a policy hands its cache to nobody."""
+    source = Source()
+    policy = Policy("p", Cache(60.0, key=lambda number: ("key", number)))
+    part = policy._parts[0]
+    assert [await policy.run(source.awaited, 1), await policy.run(source.awaited, 2)] == [1, 2]
+    (first, second) = part.entries
+    part.forget(first)
+    assert [await policy.run(source.awaited, 1), await policy.run(source.awaited, 2)] == [3, 2]
+    part.forget()
+    assert not part.entries
+    assert await policy.run(source.awaited, 2) == 4
+    assert second in part.entries

@@ -65,7 +65,7 @@ class Idempotent:
         key: a function of the message; None from it lets a command through as it is.
         answers: an `Answers`, whose table is written in the command's unit of work, so that answer
             and effect are committed together: put `Transactional` outside of it. Without it answers
-            are kept in this process's memory.
+            are kept in this process's memory: put `Transactional` inside of it.
         ttl: seconds for which they are kept in memory.
         max_items: how many are kept in memory; beyond that the oldest go.
 
@@ -108,6 +108,13 @@ class Idempotent:
             key = checked_key(key_of(message), kind)
             if key is None:
                 return await next(message)
+            unit = current_unit.get()
+            if unit is not None and not unit.is_over:
+                raise Misuse(
+                    f"{self!r}: {named(kind)} runs in a unit of work, which may be rolled back "
+                    "when its answer is remembered already",
+                    hint="use(Idempotent(…), Transactional(units)), in this order; or answers=",
+                )
             first, answer = await part.ask(key, load, None, (message,), {})
             if first is not message and first != message:
                 raise _other(kind, key)

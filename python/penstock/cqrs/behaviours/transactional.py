@@ -20,8 +20,8 @@ logger = logging.getLogger("penstock.cqrs")
 class Emits(Protocol):
     """An `EventBus`, or whatever else is told of events in this process."""
 
-    def emit(self, *event: Any) -> Awaitable[Any]:
-        """Tell of an object, or of a topic and its payload."""
+    def emit(self, event: Any, data: Any = None, /) -> Awaitable[Any]:
+        """Tell of an object, or of a topic and its payload; what it awaits is waited for."""
         ...
 
 
