@@ -35,20 +35,23 @@ async def test_one_event_at_a_time_in_order():
 
 
 async def test_without_it_they_run_beside_each_other():
-    running = most = 0
+    running = 0
+    all_there = anyio.Event()
 
     async def handler(_data):
-        nonlocal running, most
+        nonlocal running
         running += 1
-        most = max(most, running)
-        await anyio.sleep(0.01)
-        running -= 1
+        if running == 5:
+            all_there.set()
+        await all_there.wait()
 
-    async with EventBus("parallel") as bus:
-        bus.on("x", handler)
-        for _ in range(5):
-            bus.emit_nowait("x")
-    assert most == 5
+    with anyio.fail_after(5):
+        async with EventBus("parallel") as bus:
+            bus.on("x", handler)
+            for _ in range(5):
+                bus.emit_nowait("x")
+            await bus.drain()
+    assert running == 5
 
 
 async def test_plain_functions_in_threads_one_at_a_time():

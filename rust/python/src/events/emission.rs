@@ -30,6 +30,7 @@ use super::{
     frame::{self, Frame},
     handler::Given,
     outcomes::{Outcomes, Record, Settled},
+    records::Records,
     route::Route,
     step::{self, Step, is_cancellation, is_fatal},
 };
@@ -42,7 +43,7 @@ const DONE: u8 = 2;
 const BEGUN: u8 = 3;
 
 /// One event on its way to its handlers.
-#[pyclass(frozen, weakref, module = "penstock.events")]
+#[pyclass(frozen, freelist = 16, module = "penstock.events")]
 pub(crate) struct Emission {
     emitter: Py<Emitter>,
     /// What `Emission.key` says: a name or a class.
@@ -61,7 +62,7 @@ struct Late(Option<Box<Inner>>);
 
 static NOTHING: Inner = Inner {
     route: None,
-    records: Vec::new(),
+    records: Records::NONE,
     carriers: Vec::new(),
     pending: 0,
     ruler: None,
@@ -89,7 +90,7 @@ impl DerefMut for Late {
 #[derive(Default)]
 struct Inner {
     route: Option<Py<Route>>,
-    records: Vec<Record>,
+    records: Records,
     carriers: Vec<Option<Py<Carrier>>>,
     pending: usize,
     ruler: Option<Ruler>,
@@ -104,7 +105,7 @@ struct Inner {
 
 /// What the first steps of all handlers have led to.
 struct Begun {
-    records: Vec<Record>,
+    records: Records,
     carriers: Vec<Option<Py<Carrier>>>,
     pending: usize,
     /// What ends the program.
@@ -202,7 +203,7 @@ impl Emission {
         let given = Given { data, key };
         let handlers = &route.get().handlers;
         let mut begun = Begun {
-            records: Vec::with_capacity(handlers.len()),
+            records: Records::with_capacity(handlers.len()),
             carriers: Vec::new(),
             pending: 0,
             fatal: None,
@@ -309,15 +310,18 @@ impl Emission {
                 .as_ref()
                 .map(|route| route.get().handlers[index].clone_ref(py));
             let ruler = inner.ruler.unwrap_or_else(Ruler::pick);
-            let record = &mut inner.records[index];
-            record.ticks = ruler.now().wrapping_sub(record.ticks);
+            if let Some(record) = inner.records.get_mut(index) {
+                record.ticks = ruler.now().wrapping_sub(record.ticks);
+            }
             match (&settled, &handler) {
                 (Settled::Returned(_), Some(handler)) => handler.get().tally().count_handled(),
                 (Settled::Raised(_), Some(handler)) => handler.get().tally().count_failed(),
                 (_, Some(handler)) => handler.get().tally().count_cancelled(),
                 _ => {}
             }
-            record.settled = settled;
+            if let Some(record) = inner.records.get_mut(index) {
+                record.settled = settled;
+            }
             inner.pending -= 1;
             let carrier = inner.carriers[index].take();
             let places = if inner.pending == 0 {
@@ -680,7 +684,7 @@ impl Emission {
         for carrier in inner.carriers.iter().flatten() {
             visit.call(carrier)?;
         }
-        for record in &inner.records {
+        for record in inner.records.iter() {
             match &record.settled {
                 Settled::Returned(value) | Settled::Raised(value) => visit.call(value)?,
                 Settled::Pending | Settled::Cancelled => {}
@@ -767,11 +771,15 @@ unsafe extern "C" fn emission_send(
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: a slot of the type is called with an instance of it, attached.
-    Python::attach(|py| unsafe {
-        let this = Borrowed::from_ptr(py, this);
-        let this = this.cast_unchecked::<Emission>();
-        answered(py, Emission::step(&this, argument), result)
-    })
+    unsafe {
+        let py = Python::assume_attached();
+        let this = Borrowed::from_ptr(py, this).cast_unchecked::<Emission>();
+        if this.get().state.load(Relaxed) == FRESH {
+            // The way of most emissions: nothing is dropped on it but through a `Bound`.
+            return answered(py, Emission::step(&this, argument), result);
+        }
+        Python::attach(|py| answered(py, Emission::step(&this, argument), result))
+    }
 }
 
 unsafe extern "C" fn carrier_send(

@@ -21,13 +21,15 @@ use super::{
     carrier::Carrier,
     emission::Emission,
     frame::{self, Frame},
-    handler::Given,
+    handler::{Given, Handler},
     outcomes::{Outcomes, Record, Settled},
+    records::Records,
     route::Route,
     step::{self, is_fatal},
 };
 use crate::{
     errors::{Family, error},
+    queue::HAS_GLOBAL_LOCK,
     running_loop,
 };
 
@@ -103,7 +105,11 @@ impl Emitter {
 
     #[inline]
     pub(super) fn count(&self) {
-        self.emitted.fetch_add(1, Relaxed);
+        if HAS_GLOBAL_LOCK {
+            self.emitted.store(self.emitted.load(Relaxed) + 1, Relaxed);
+        } else {
+            self.emitted.fetch_add(1, Relaxed);
+        }
     }
 
     pub(super) fn goes_on(&self, emission: &Bound<'_, Emission>) -> PyResult<()> {
@@ -254,16 +260,38 @@ impl Emitter {
         let frame = Frame::new(key, depth);
         let ruler = Ruler::pick();
         let handlers = &route.get().handlers;
-        let mut records = Vec::with_capacity(handlers.len());
+        let mut records = Records::with_capacity(handlers.len());
         let given = Given { data, key };
         let _entered = frame.enter();
         let mut moment = ruler.now();
         for handler in handlers {
             let handler = handler.get();
-            let called = handler
-                .call_direct(py, given)
-                .and_then(|value| finished(slf, value));
-            let settled = match called {
+            let settled = match handler.call_direct(py, given) {
+                Ok(value) if !is_awaitable(&value) => {
+                    handler.tally().count_handled();
+                    Settled::Returned(value.unbind())
+                }
+                called => Self::settle_direct(slf, handler, called)?,
+            };
+            let began = moment;
+            moment = ruler.now();
+            records.push(Record {
+                settled,
+                ticks: moment.wrapping_sub(began),
+            });
+        }
+        Bound::new(py, Outcomes::new(route.unbind(), records, ruler))
+    }
+
+    #[cold]
+    fn settle_direct<'py>(
+        slf: &Bound<'py, Self>,
+        handler: &Handler,
+        called: PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Settled> {
+        Python::attach(|_| {
+            let py = slf.py();
+            Ok(match called.and_then(|value| finished(slf, value)) {
                 Ok(value) => {
                     handler.tally().count_handled();
                     Settled::Returned(value.unbind())
@@ -279,30 +307,26 @@ impl Emitter {
                     handler.tally().count_failed();
                     Settled::Raised(failure.into_value(py).into_any())
                 }
-            };
-            let began = moment;
-            moment = ruler.now();
-            records.push(Record {
-                settled,
-                ticks: moment.wrapping_sub(began),
-            });
-        }
-        Bound::new(py, Outcomes::new(route.unbind(), records, ruler))
+            })
+        })
+    }
+}
+
+#[inline]
+fn is_awaitable(value: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a plain look at a live object's type.
+    unsafe {
+        let methods = (*ffi::Py_TYPE(value.as_ptr())).tp_as_async;
+        !methods.is_null() && (*methods).am_await.is_some()
     }
 }
 
 /// A value; what would have to be awaited is refused.
-#[inline]
 fn finished<'py>(
     slf: &Bound<'py, Emitter>,
     value: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a plain look at a live object's type.
-    let is_awaitable = unsafe {
-        let methods = (*ffi::Py_TYPE(value.as_ptr())).tp_as_async;
-        !methods.is_null() && (*methods).am_await.is_some()
-    };
-    if is_awaitable {
+    if is_awaitable(&value) {
         if let Ok(close) = value.getattr("close") {
             close.call0()?;
         }

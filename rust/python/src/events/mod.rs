@@ -11,6 +11,7 @@ mod emitter;
 mod frame;
 mod handler;
 mod outcomes;
+mod records;
 mod route;
 mod shortcuts;
 mod step;

@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyList, PySlice},
 };
 
-use super::{frame, route::Route};
+use super::{frame, records::Records, route::Route};
 
 /// What came of one handler.
 pub(super) enum Settled {
@@ -31,16 +31,16 @@ type Told = (Option<Py<PyAny>>, Option<Py<PyAny>>, bool, f64);
 /// What every handler of an emission came to, in the order in which they were started.
 ///
 /// A sequence of `Outcome`. Holds the handlers and what they returned or raised, not the event.
-#[pyclass(frozen, sequence, module = "penstock.events")]
+#[pyclass(frozen, sequence, freelist = 16, module = "penstock.events")]
 pub(crate) struct Outcomes {
     route: Py<Route>,
-    records: Vec<Record>,
+    records: Records,
     ruler: Ruler,
 }
 
 impl Outcomes {
     #[inline]
-    pub(super) fn new(route: Py<Route>, records: Vec<Record>, ruler: Ruler) -> Self {
+    pub(super) fn new(route: Py<Route>, records: Records, ruler: Ruler) -> Self {
         Self {
             route,
             records,
@@ -49,11 +49,11 @@ impl Outcomes {
     }
 
     fn outcome(&self, py: Python<'_>, index: usize) -> Outcome {
-        let record = &self.records[index];
-        let (result, error, was_cancelled) = match &record.settled {
-            Settled::Returned(result) => (Some(result.clone_ref(py)), None, false),
-            Settled::Raised(error) => (None, Some(error.clone_ref(py)), false),
-            Settled::Cancelled | Settled::Pending => (None, None, true),
+        let record = self.records.get(index);
+        let (result, error, was_cancelled) = match record.map(|record| &record.settled) {
+            Some(Settled::Returned(result)) => (Some(result.clone_ref(py)), None, false),
+            Some(Settled::Raised(error)) => (None, Some(error.clone_ref(py)), false),
+            Some(Settled::Cancelled | Settled::Pending) | None => (None, None, true),
         };
         Outcome {
             event: self.route.get().key.clone_ref(py),
@@ -65,7 +65,7 @@ impl Outcomes {
             result,
             error,
             was_cancelled,
-            seconds: self.ruler.seconds(record.ticks),
+            seconds: self.ruler.seconds(record.map_or(0, |record| record.ticks)),
         }
     }
 
@@ -201,7 +201,7 @@ impl Outcomes {
     fn __repr__(&self, py: Python<'_>) -> String {
         let name = frame::described(self.route.get().key.bind(py));
         let (mut ok, mut failed, mut cancelled) = (0, 0, 0);
-        for record in &self.records {
+        for record in self.records.iter() {
             match record.settled {
                 Settled::Returned(_) => ok += 1,
                 Settled::Raised(_) => failed += 1,
@@ -213,7 +213,7 @@ impl Outcomes {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.route)?;
-        for record in &self.records {
+        for record in self.records.iter() {
             match &record.settled {
                 Settled::Returned(value) | Settled::Raised(value) => visit.call(value)?,
                 Settled::Pending | Settled::Cancelled => {}

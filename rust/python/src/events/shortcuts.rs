@@ -73,7 +73,7 @@ unsafe fn emit_blocking(call: Call) -> *mut ffi::PyObject {
             return call.pass_on(&EMIT_BLOCKING);
         };
         let data = data.map(|data| data.to_owned());
-        Python::attach(|py| answered(py, Emitter::blocking(&slf, &event, data.as_ref())))
+        answered(slf.py(), Emitter::blocking(&slf, &event, data.as_ref()))
     }
 }
 
