@@ -65,6 +65,7 @@ CASES = (
         contenders=contenders(10, suspends=True),
         is_right=lambda n, heard: bool(heard == n),
         figures=[cost()],
+        targets=[Target(1, "asyncio.gather")],
         least=100,
     ),
 )

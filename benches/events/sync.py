@@ -43,5 +43,6 @@ CASES = (
         ],
         is_right=lambda n, heard: bool(heard == n),
         figures=[cost()],
+        targets=[Target(1, "pymitter")],
     ),
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-Emit = Callable[[int], Any]
+Emit = tuple[Callable[..., Any], str | None]
+"""What emits, and the event's name if that is its first argument."""
 Handlers = list[Any]
 
 
@@ -21,7 +21,7 @@ def penstock_sync(handlers: Handlers) -> Emit:
     for handler in handlers:
         bus.on("x", handler)
     emit = bus.sync.emit
-    return partial(emit, "x")
+    return emit, "x"
 
 
 def pyee_sync(handlers: Handlers) -> Emit:
@@ -31,7 +31,7 @@ def pyee_sync(handlers: Handlers) -> Emit:
     for handler in handlers:
         emitter.add_listener("x", handler)
     emit = emitter.emit
-    return partial(emit, "x")
+    return emit, "x"
 
 
 def blinker_sync(handlers: Handlers) -> Emit:
@@ -40,7 +40,7 @@ def blinker_sync(handlers: Handlers) -> Emit:
     signal = Signal()
     for handler in handlers:
         signal.connect(handler, weak=False)
-    return signal.send
+    return signal.send, None
 
 
 def pymitter_sync(handlers: Handlers) -> Emit:
@@ -50,14 +50,14 @@ def pymitter_sync(handlers: Handlers) -> Emit:
     for handler in handlers:
         emitter.on("x", handler)
     emit = emitter.emit
-    return partial(emit, "x")
+    return emit, "x"
 
 
 def calls(handlers: Handlers) -> Emit:
     def emit(data: int) -> list[int]:
         return [handler(data) for handler in handlers]
 
-    return emit
+    return emit, None
 
 
 def penstock_wildcard(handlers: Handlers) -> Emit:
@@ -67,7 +67,7 @@ def penstock_wildcard(handlers: Handlers) -> Emit:
     for handler in handlers:
         bus.on("user.*", handler)
     emit = bus.sync.emit
-    return partial(emit, "user.created")
+    return emit, "user.created"
 
 
 def pymitter_wildcard(handlers: Handlers) -> Emit:
@@ -77,7 +77,7 @@ def pymitter_wildcard(handlers: Handlers) -> Emit:
     for handler in handlers:
         emitter.on("user.*", handler)
     emit = emitter.emit
-    return partial(emit, "user.created")
+    return emit, "user.created"
 
 
 # --- async functions, with what came of each -----------------------------------------------------
@@ -90,7 +90,7 @@ def penstock(handlers: Handlers) -> Emit:
     for handler in handlers:
         bus.on("x", handler)
     emit = bus.emit
-    return partial(emit, "x")
+    return emit, "x"
 
 
 def blinker(handlers: Handlers) -> Emit:
@@ -99,7 +99,7 @@ def blinker(handlers: Handlers) -> Emit:
     signal = Signal()
     for handler in handlers:
         signal.connect(handler, weak=False)
-    return signal.send_async
+    return signal.send_async, None
 
 
 def pymitter(handlers: Handlers) -> Emit:
@@ -109,7 +109,7 @@ def pymitter(handlers: Handlers) -> Emit:
     for handler in handlers:
         emitter.on("x", handler)
     emit = emitter.emit_async
-    return partial(emit, "x")
+    return emit, "x"
 
 
 def pyee(handlers: Handlers) -> Emit:
@@ -123,7 +123,7 @@ def pyee(handlers: Handlers) -> Emit:
         emitter.emit("x", data)
         await emitter.wait_for_complete()
 
-    return emit
+    return emit, None
 
 
 def bubus(handlers: Handlers) -> Emit:
@@ -151,14 +151,14 @@ def bubus(handlers: Handlers) -> Emit:
     async def emit(data: int) -> None:
         await bus.dispatch(X(number=data))
 
-    return emit
+    return emit, None
 
 
 def gather(handlers: Handlers) -> Emit:
     def emit(data: int) -> Any:
         return asyncio.gather(*[each(data) for each in handlers], return_exceptions=True)
 
-    return emit
+    return emit, None
 
 
 def task_group(handlers: Handlers) -> Emit:
@@ -167,11 +167,11 @@ def task_group(handlers: Handlers) -> Emit:
             tasks = [group.create_task(each(data)) for each in handlers]
         return [task.result() for task in tasks]
 
-    return emit
+    return emit, None
 
 
 def awaits(handlers: Handlers) -> Emit:
     async def emit(data: int) -> list[int]:
         return [await handler(data) for handler in handlers]
 
-    return emit
+    return emit, None

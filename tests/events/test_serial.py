@@ -275,3 +275,32 @@ async def test_a_circle_through_a_child_task_and_through_a_thread():
             assert isinstance(outcome.error.exceptions[0], Misuse)
             [outcome] = await bus.emit("thread", 1)
             assert isinstance(outcome.error, Misuse)
+
+
+async def test_one_that_is_cancelled_in_the_step_in_which_it_is_granted_passes_the_turn_on():
+    bus = EventBus("granted")
+    gate = anyio.Event()
+    seen = []
+    second = anyio.CancelScope()
+
+    async def handler(data):
+        seen.append(data)
+        if data == 1:
+            await gate.wait()
+            second.cancel()  # and then its turn comes
+
+    serial = bus.on("x", handler, serial=True).serial
+    assert serial is not None
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+
+            async def emit(data, scope):
+                with scope:
+                    await bus.emit("x", data)
+
+            for data, scope in ((1, anyio.CancelScope()), (2, second), (3, anyio.CancelScope())):
+                group.start_soon(emit, data, scope)
+                await until(lambda wanted=data: len(seen) + len(serial._waiting) == wanted)
+            gate.set()
+    assert seen == [1, 3]
+    assert serial.holder is None
