@@ -127,7 +127,12 @@ CASES = (
         name="streaming-query",
         question="What does an item of a streaming query cost?",
         contenders=[
-            Contender("penstock", "`queries.stream`, read with `async for`", partial(read, ours)),
+            Contender(
+                "penstock",
+                "`queries.stream`, read with `async for`",
+                partial(read, ours),
+                "penstock",
+            ),
             Contender(
                 "python-cqrs",
                 "`StreamingRequestMediator`, read with `async for`",

@@ -232,7 +232,7 @@ class Projection:
         place = int(seq) if feed == self._feed else None
         await self._in_unit(lambda each: self._take(each, place, identity, topic, payload, data))
 
-    async def notify(self, *_event: Any) -> None:
+    async def notify(self, _event: object = None, /) -> None:
         """Catch up; a handler for an `EventBus`, whose events say that there is something new."""
         await self.catch_up()
 

@@ -161,7 +161,7 @@ class Sqlite:
             await self._lane.run(connection.rollback)
 
     def close(self) -> None:
-        """Close the connection and end the thread; blocks for the transaction under way."""
+        """Close the connection and end the thread, when no transaction is under way any more."""
         with self._lock:
             if self._is_closed:
                 return
