@@ -146,6 +146,12 @@ async def test_handlers_of_every_form(commands: CommandBus):
     assert await commands.execute(Partial()) == "partial"
 
 
+async def test_a_call_that_nobody_awaits_is_told_by_its_message(commands: CommandBus):
+    commands.register(Plain, lambda command: "")
+    with pytest.warns(RuntimeWarning, match="coroutine 'execute Plain' was never awaited"):
+        commands.execute(Plain("x"))
+
+
 async def test_names_with_data(commands: CommandBus):
     @commands.handler("create-user")
     async def create(data: dict) -> str:

@@ -174,6 +174,22 @@ async def test_two_rebuilds_at_once_are_one_too_many(bank: Bank):
     assert len(rows(bank)) == 5
 
 
+async def test_events_that_the_log_has_forgotten_are_missed(bank: Bank):
+    projection = totals(bank, bank.units)
+    projection.create_tables(bank.connection)
+    await write(bank, ("open", 1, 1))
+    await projection.catch_up()
+    await write(bank, ("open", 2, 1), ("open", 3, 1))
+    bank.connection.execute("BEGIN IMMEDIATE")
+    assert bank.log.forget(bank.connection, through=2) == 2
+    bank.connection.execute("COMMIT")
+    with pytest.raises(Conflict, match="events 2 to 2 are gone from <EventLog 'bank'>"):
+        await projection.catch_up()
+    assert await projection.rebuild() == 1
+    assert rows(bank) == [(3, 1, 1)]
+    assert await projection.catch_up() == 0
+
+
 async def test_another_version_has_to_be_rebuilt(bank: Bank):
     totals(bank, bank.units).create_tables(bank.connection)
     await write(bank, ("open", 1, 1))

@@ -20,7 +20,8 @@ from .factories import Factories
 from .graph import Graph, Route
 from .log import EventLog, LoggedEvent
 from .message import Command, Query, StreamQuery
-from .projection import Projection, ProjectionState
+from .projection import Projection
+from .projection_state import ProjectionState
 from .query_bus import QueryBus
 from .resolver import Resolver, Scope
 from .sqlite import Sqlite

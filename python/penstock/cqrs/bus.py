@@ -6,7 +6,6 @@ import difflib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
@@ -15,43 +14,18 @@ from penstock.errors import Misuse
 from .behaviour import Behaviour, behaviour_of
 from .chain import Call, compiled, compiled_stream
 from .checks import findings_of
+from .entry import Entry, Use
 from .errors import Misfits, NoHandler
 from .graph import Graph
-from .handler import Handler, examine, first_kind
+from .handler import examine, first_kind
 from .message import Command, Kind, Query, StreamQuery, named, result_of
 from .resolver import NOTHING, Resolver
 from .stream_behaviour import StreamBehaviour
 from .terminal import stream_terminal_of, terminal_of
 
-__all__ = ("Bus", "Entry", "Use")
+__all__ = ("Bus",)
 
 H = TypeVar("H", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A behaviour, and which kinds of messages it is for."""
-
-    behaviour: Behaviour | StreamBehaviour
-    only: tuple[Kind, ...]
-
-    def is_for(self, kind: Kind) -> bool:
-        """Whether it runs around the handler of `kind`."""
-        return not self.only or any(
-            kind == each
-            or (isinstance(kind, type) and isinstance(each, type) and issubclass(kind, each))
-            for each in self.only
-        )
-
-
-@dataclass(slots=True)
-class Entry:
-    """One kind of message: its handler, and the function that a call of it is."""
-
-    handler: Handler
-    is_reentrant: bool
-    events: tuple[Kind, ...] = ()
-    behaviours: list[Any] = field(default_factory=list)
 
 
 class _Calls(dict[Any, Call]):

@@ -68,6 +68,8 @@ def guarded(handler: Handler, step: Callable[[Any], Awaitable[Any]], *, is_reent
         finally:
             link[0] = None
 
+    # What Python says of a call that nobody awaits, and how a task of it is shown.
+    call.__name__ = call.__qualname__ = f"execute {named(handler.kind)}"
     return call
 
 

@@ -13,7 +13,8 @@ from .message import StreamQuery, kinds_below, named, result_of
 from .unit import is_unit
 
 if TYPE_CHECKING:
-    from .bus import Bus, Entry
+    from .bus import Bus
+    from .entry import Entry
 
 __all__ = ("findings_of",)
 

@@ -11,7 +11,7 @@ from .message import named
 from .unit import is_unit
 
 if TYPE_CHECKING:
-    from .bus import Entry
+    from .entry import Entry
 
 __all__ = ("Graph", "Route")
 

@@ -16,37 +16,18 @@ from penstock._durable.codec import Codec, JsonCodec
 from penstock.errors import Conflict, Misuse
 
 from .log import SEQ, EventLog
+from .projection_state import ProjectionState
 from .sqlite import Sqlite
 from .unit import UnitOfWork, topic_of
 from .view import View
 
-__all__ = ("Projection", "ProjectionState")
+__all__ = ("Projection",)
 
 E = TypeVar("E")
 R = TypeVar("R")
 
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _JSON = JsonCodec()
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectionState:
-    """How far a projection has come."""
-
-    position: int
-    """The place of the last event that it has in its tables."""
-    last: int
-    """The newest event of the log; of one that is sent its events, the newest it was sent."""
-    ahead: int
-    """Events that came too early and wait for those before them."""
-    is_rebuilding: bool
-    is_outdated: bool
-    """Whether its tables were made by another `version`: `rebuild()` makes them anew."""
-
-    @property
-    def lag(self) -> int:
-        """How many events it is behind."""
-        return max(0, self.last - self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +176,8 @@ class Projection:
         """Work through what the log has and the tables do not; how many events that was.
 
         In transactions of `batch` events. What a handler raises comes out, with a note that names
-        the event; those before it are kept. Raises Misuse for tables of another `version`.
+        the event; those before it are kept. Raises Misuse for tables of another `version`, and
+        Conflict if the log has forgotten what comes next.
         """
         log = self._readable()
         done = 0
@@ -270,6 +252,12 @@ class Projection:
     def _advance(self, connection: sqlite3.Connection, log: EventLog, limit: int) -> int:
         engine, place = _engine(), self._place(connection)
         events = self._read(connection, log, place.position, limit)
+        if events and place.position > self._after and events[0].seq > place.position + 1:
+            raise Conflict(
+                f"{self!r}: events {place.position + 1} to {events[0].seq - 1} are gone from "
+                f"{log!r}",
+                hint="rebuild() begins with what is left; forget() no more than all have read",
+            )
         view = View(connection, {table: table for table in self._tables})
         self._run(view, events)
         if events:
