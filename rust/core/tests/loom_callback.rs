@@ -1,6 +1,11 @@
 //! The backlog of a C callback under loom. A lost wake shows as a deadlock, a lost call as an assertion.
 //!
 //! RUSTFLAGS="--cfg penstock_loom" cargo test --release --target-dir target/loom --test 'loom_*'
+//!
+//! Left out by hand, and seen to fail here: the wake of a taker by a call; the wake of calls by who makes
+//! room; a close that tells takers, or calls; a taker that leaves without passing its wake on; the look after
+//! an enlisting. Fences there were none to weaken: `backlog.rs` says why. That a call which waits for bytes
+//! alone is woken, and the passing on by a call that leaves, are seen by `callback_backlog`.
 #![cfg(penstock_loom)]
 
 mod waiting;
@@ -166,8 +171,10 @@ fn a_taker_that_sleeps_hears_of_the_end() {
 
 #[test]
 fn a_cancelled_taker_passes_its_wake_on() {
-    model_within(1, || {
+    model(|| {
         let calls = calls(2);
+        let me = sleeper(1);
+        calls.enlist_getter(Arc::clone(&me), None);
         let taker = thread::spawn({
             let calls = Arc::clone(&calls);
             move || take(&calls)
@@ -176,8 +183,6 @@ fn a_cancelled_taker_passes_its_wake_on() {
             let calls = Arc::clone(&calls);
             move || assert_eq!(call(&calls, 7), Pushed::Done)
         });
-        let me = sleeper(1);
-        calls.enlist_getter(Arc::clone(&me), None);
         calls.leave_getter(&me);
         assert_eq!(taker.join().unwrap(), Some(7));
         library.join().unwrap();

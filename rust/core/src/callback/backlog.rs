@@ -13,6 +13,11 @@
 //! bounds at a time. So takers do not stand in the calls' way, and a call that waits for room is woken
 //! when half of it is free: one wake for many items. What is ahead counts as inside until the next move.
 //!
+//! No fence stands between a push and the look at who waits, or between an enlisting and the last look
+//! before the sleep, as with a ring without locks: both sides lock the store in between. If a taker finds
+//! it empty, its unlock comes before the lock of the call that fills it, and so does what the taker did before:
+//! the call sees it armed. The same holds for room, and for the end.
+//!
 //! A call on a thread that takes must not wait: nobody would come. It is kept beyond the bounds, up to as
 //! much again, and what does not even fit there is refused, and said so to the taker behind all that came
 //! before it.
@@ -22,7 +27,7 @@ use std::collections::VecDeque;
 use super::shape::{Arguments, Shape};
 use crate::{
     ring::{WaitList, Wake},
-    sync::{Arc, AtomicU64, CachePadded, Mutex, Ordering, fence, lock},
+    sync::{Arc, AtomicU64, CachePadded, Mutex, Ordering, lock},
 };
 
 /// Never more than so many records are moved ahead at once.
@@ -223,7 +228,6 @@ impl<W: Wake> Backlog<W> {
             store.figures.most_bytes = store.figures.most_bytes.max(bytes);
             store.items
         };
-        fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             self.getters.notify(items);
         }
@@ -402,7 +406,6 @@ impl<W: Wake> Backlog<W> {
     }
 
     fn made_room(&self, count: usize) {
-        fence(Ordering::SeqCst);
         for _ in 0..count {
             if !self.putters.is_armed() || !self.putters.notify(count) {
                 break;
@@ -413,13 +416,11 @@ impl<W: Wake> Backlog<W> {
     /// Puts a taker to the list, as [`crate::ring::Handoff::enlist_getter`].
     pub fn enlist_getter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
         self.getters.enlist(waiter, previous);
-        fence(Ordering::SeqCst);
     }
 
     /// Every exit from waiting to take goes through here; a wake that is not used up is passed on.
     pub fn leave_getter(&self, waiter: &Arc<W>) {
         self.getters.remove(waiter);
-        fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             let items = self.len();
             if items > 0 {
@@ -428,9 +429,9 @@ impl<W: Wake> Backlog<W> {
         }
     }
 
-    /// Wakes a taker if one sleeps: something is to be had that no call has told it of.
+    /// Wakes a taker if one sleeps: something is to be had that no call has told it of. It lies behind a lock
+    /// that takers look behind when they have enlisted.
     pub fn nudge(&self) {
-        fence(Ordering::SeqCst);
         if self.getters.is_armed() {
             self.getters.notify(usize::MAX);
         }
@@ -440,13 +441,11 @@ impl<W: Wake> Backlog<W> {
     /// [`Backlog::leave_putter`] whatever comes of it.
     pub fn enlist_putter(&self, waiter: Arc<W>, previous: Option<&Arc<W>>) {
         self.putters.enlist(waiter, previous);
-        fence(Ordering::SeqCst);
     }
 
     /// Every exit from waiting for room goes through here; a wake that is not used up is passed on.
     pub fn leave_putter(&self, waiter: &Arc<W>) {
         self.putters.remove(waiter);
-        fence(Ordering::SeqCst);
         if self.putters.is_armed() {
             let room = {
                 let store = lock(&self.store);
@@ -466,7 +465,6 @@ impl<W: Wake> Backlog<W> {
     /// Accepts nothing any more; whoever waits looks again. What is inside can still be taken.
     pub fn close(&self) {
         lock(&self.store).is_closed = true;
-        fence(Ordering::SeqCst);
         self.getters.notify_all();
         self.putters.notify_all();
     }
