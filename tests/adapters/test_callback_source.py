@@ -121,6 +121,15 @@ def test_leaving_lets_waiting_callers_go_first(feed):
         source.get()
 
 
+def test_calls_after_the_end_are_ignored_and_counted():
+    callbacks: list[Callable[..., None]] = []
+    with from_callback(callbacks.append) as source:
+        callbacks[0](1)
+    callbacks[0](2)
+    assert list(source) == [(1,)]
+    assert source.statistics().late == 1
+
+
 def test_what_unregister_is_given():
     given: list[object] = []
     with from_callback(lambda callback: 42, given.append):
