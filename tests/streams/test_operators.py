@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from penstock import Stream
+from penstock import Queue, Stream
 from penstock.errors import Misuse
 
 pytestmark = pytest.mark.anyio
@@ -127,3 +127,34 @@ async def test_sequences_by_index_alone_are_iterable():
             return [1, 2, 3][index]
 
     assert await Stream.from_iterable(Old()).collect() == [1, 2, 3]
+
+
+async def test_a_queue_gives_what_is_there_and_keeps_what_is_not_wanted(anyio_backend):
+    queue: Queue[int] = Queue()
+    queue.put_many(range(10))
+    sizes: list[int] = []
+    take = queue.aget_many
+
+    class Counted(Queue):
+        """A queue that says how many were taken at once."""
+
+        async def aget_many(self, max=256, min=1, timeout=None):
+            items = await take(max, min, timeout)
+            sizes.append(len(items))
+            return items
+
+    stream = Stream.from_iterable(Counted())
+    assert await stream.take(4).collect() == [0, 1, 2, 3]
+    assert queue.qsize() == 6
+    queue.shutdown()
+    assert await stream.collect() == [4, 5, 6, 7, 8, 9]
+    assert sizes == [4, 6]
+
+
+async def test_a_stream_over_a_queue_that_is_left_loses_nothing(anyio_backend):
+    queue: Queue[int] = Queue()
+    with anyio.move_on_after(0.01) as scope:
+        await Stream.from_iterable(queue).collect()
+    assert scope.cancelled_caught
+    queue.put(1)
+    assert await Stream.from_iterable(queue).take(1).collect() == [1]

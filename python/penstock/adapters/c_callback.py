@@ -231,7 +231,7 @@ def from_c_callback(
         name: stands in errors and in the repr.
 
     Raises Misuse for a declaration, a bound or an answer that cannot be. Opening raises Full if
-    4096 are open already. Costs 40 ns per call on the library's side (two integers, AMD EPYC);
+    4096 are open already. Costs 25 ns per call on the library's side (one number, AMD EPYC);
     on x86-64 and AArch64. It may not be called from a signal handler.
 
     Example:
