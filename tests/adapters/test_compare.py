@@ -11,7 +11,7 @@ from functools import partial
 import anyio
 import pytest
 
-from penstock import Policy, Strangler
+from penstock import Policy, Service, Strangler
 from penstock._deadline import deadline_variable
 from penstock.adapters import Compare, comparing
 from penstock.resilience import AttemptTimeout, Timeout
@@ -254,6 +254,39 @@ async def test_leaving_its_block_ends_what_is_under_way():
         with anyio.move_on_after(0):
             await strangler.__aexit__(None, None, None)
         assert work.cancelled == 1
+    assert strangler.report().pending == 0
+
+
+async def test_as_a_part_of_a_service_it_drains():
+    gate = anyio.Event()
+    compared = []
+
+    async def candidate(n):
+        await gate.wait()
+        return n
+
+    strangler = Strangler("s", aold, candidate, compare=Compare(publish=compared.append))
+    service = Service("shop")
+    service.add(strangler)
+    async with service:
+        await strangler(1)
+        assert strangler.report().pending == 1
+        gate.set()
+    assert [each.verdict for each in compared] == ["same"]
+    assert strangler.report().pending == 0
+
+
+async def test_draining_ends_at_the_candidates_timeout_and_stays_open():
+    async def never(_n):
+        await anyio.sleep_forever()
+
+    policy = Policy("mine", Timeout(1000.0))
+    compare = Compare(policy=policy, timeout=0.01)
+    async with Strangler("s", aold, never, compare=compare) as strangler:
+        await strangler(1)
+        await strangler.drain()
+        assert strangler.report().pending == 1
+        assert await strangler(2) == 2
     assert strangler.report().pending == 0
 
 

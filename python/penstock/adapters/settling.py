@@ -61,9 +61,11 @@ class Outcome:
             )
 
     def lose(self) -> None:
-        """The callback was let go of, called or not."""
+        """The callback was let go of, called or not.
+
+        Called by a collection, maybe in the middle of anything: takes no lock, and counts nothing.
+        """
         if not self._claims and self._claims.setdefault(None, _LOST) is _LOST:
-            count(self.name, "lost")
             self._place.wake()
 
     def raised(self, error: Exception) -> bool:
@@ -91,6 +93,7 @@ class Outcome:
         how, read, arguments = self._claims[None]
         if read is None:
             assert how == "lost", how
+            count(self.name, "lost")
             raise CallbackLost(
                 f"{self.name}: its callback was let go of without a call",
                 hint="it can never answer; look for a path through it that forgets the callback",
