@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,3 +53,23 @@ def test_ctrl_c_leaves_the_thread_behind_and_counts_it(monkeypatch):
     gate.set()
     while part.abandoned:
         threading.Event().wait(0.001)
+
+
+FORKED = """
+import os
+from penstock import Policy, Timeout
+
+policy = Policy("forked", Timeout(5.0))
+assert policy.call(int, "1") == 1  # its thread stays warm, and does not live in the child
+child = os.fork()
+if child == 0:
+    os._exit(policy.call(int, "7"))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_gets_threads_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("7\n", "")

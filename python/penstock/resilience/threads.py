@@ -5,6 +5,7 @@ Daemon threads: an attempt that never returns must not keep the interpreter from
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -116,6 +117,7 @@ class _Idle(threading.Thread):
 
 
 _idle: list[_Idle] = []
+os.register_at_fork(after_in_child=_idle.clear)  # they do not live there
 
 
 def hand_out(errand: Runs) -> None:
