@@ -13,19 +13,22 @@ from .errors import Misuse
 __all__ = ("Serving", "enter", "leave", "serving")
 
 
+_variable: ContextVar[Serving | None] = ContextVar("penstock_serving", default=None)
+
+
 class Serving:
     """A service while it runs, as far as others need to know it."""
 
-    __slots__ = ("hub", "name", "parts", "service")
+    __slots__ = ("around", "hub", "name", "parts", "service")
 
     def __init__(self, service: object, name: str, parts: tuple[object, ...]) -> None:
         self.service = service
         self.name = name
         self.parts = parts
         self.hub = current_hub()
+        self.around = _variable.get()
 
 
-_variable: ContextVar[Serving | None] = ContextVar("penstock_serving", default=None)
 _running: list[Serving] = []
 """Of all loops, in the order of their starts."""
 
@@ -42,7 +45,7 @@ def leave(entry: Serving) -> None:
     """Note that it has ended."""
     _running.remove(entry)
     if _variable.get() is entry:
-        _variable.set(None)
+        _variable.set(entry.around)
 
 
 def serving() -> Serving | None:

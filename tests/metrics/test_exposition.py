@@ -86,12 +86,12 @@ def test_a_histogram_counts_exactly_at_bounds_that_never_move(scale):
     after = exposed(metrics)
     bounds = [2.0**n for n in range(-14, 7)]
     for bound in bounds:
-        assert after.value("wait_seconds_bucket", route="/", le=_text(bound)) == sum(
+        assert after.value("wait_seconds_bucket", route="/", le=repr(bound)) == sum(
             value <= bound for value in values
         )
     for n in range(16):
         bound = 4.0**n
-        assert after.value("size_bytes_bucket", le=_text(bound)) == sum(
+        assert after.value("size_bytes_bucket", le=repr(bound)) == sum(
             value <= bound for value in values
         )
     assert after.value("wait_seconds_bucket", route="/", le="+Inf") == len(values)
@@ -99,10 +99,6 @@ def test_a_histogram_counts_exactly_at_bounds_that_never_move(scale):
     assert after.value("wait_seconds_sum", route="/") == pytest.approx(sum(values))
     assert before.samples.keys() == after.samples.keys()
     assert set(before.samples.values()) == {0.0}
-
-
-def _text(bound: float) -> str:
-    return str(int(bound)) if bound == int(bound) else repr(bound)
 
 
 async def test_a_measurement_is_its_durations_errors_and_calls_under_way():

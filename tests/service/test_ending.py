@@ -303,6 +303,24 @@ async def test_the_current_service_is_the_one_around():
         Service.current()
 
 
+async def test_the_service_around_is_so_again_behind_one_inside_of_it():
+    started, end = anyio.Event(), anyio.Event()
+
+    async def other() -> None:
+        async with Service("other"):
+            started.set()
+            await end.wait()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(other)
+        await started.wait()
+        async with Service("outer") as outer:
+            async with Service("inner"):
+                pass
+            assert Service.current() is outer
+        end.set()
+
+
 async def test_a_part_finds_its_own_service(log: Log):
     found = []
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeAlias
 
 from penstock._native import Distribution
 
@@ -28,12 +29,25 @@ __all__ = ("OPEN_METRICS", "TEXT", "text_of")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-_SECONDS = tuple(2.0**n for n in range(-14, 7))
-_OTHERS = tuple(4.0**n for n in range(16))
+
+def _bounds(*values: float) -> tuple[tuple[float, str], ...]:
+    # Written as OpenMetrics wants it, in both formats: a series that changes its text is another.
+    return tuple((value, repr(value)) for value in values)
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+_SECONDS = _bounds(*(2.0**n for n in range(-14, 7)))
+_OTHERS = _bounds(*(4.0**n for n in range(16)))
 _UNFIT = re.compile(r"[^A-Za-z0-9_:]")
 
 Labels: TypeAlias = Mapping[str, str]
-Sample: TypeAlias = tuple[str, Labels, float]
+Write: TypeAlias = Callable[[str], Iterator[str]]
+"""Gives the lines of a family's samples, for the name that it gets."""
 
 
 def text_of(readings: Iterable[tuple[str, str, Reading]], *, openmetrics: bool = False) -> str:
@@ -41,26 +55,22 @@ def text_of(readings: Iterable[tuple[str, str, Reading]], *, openmetrics: bool =
     taken: set[str] = set()
     lines: list[str] = []
     for name, help_text, reading in readings:
-        for kind, family, said, samples in _families(name, help_text, reading):
+        for kind, family, said, write in _families(name, help_text, reading):
             exposed = _free(family, taken)
             # Prometheus counts the suffix to the family's name, OpenMetrics does not.
-            is_total = kind == "counter"
-            titled = f"{exposed}_total" if is_total and not openmetrics else exposed
+            titled = f"{exposed}_total" if kind == "counter" and not openmetrics else exposed
             if said:
                 lines.append(f"# HELP {titled} {_escaped(said, quotes=openmetrics)}")
             lines.append(f"# TYPE {titled} {kind}")
-            for suffix, labels, value in samples:
-                lines.append(f"{exposed}{suffix}{_labelled(labels)} {_number(value)}")
+            lines.extend(write(exposed))
     if openmetrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _families(
-    name: str, help_text: str, reading: Reading
-) -> Iterator[tuple[str, str, str, list[Sample]]]:
+def _families(name: str, help_text: str, reading: Reading) -> Iterator[tuple[str, str, str, Write]]:
     """Type, name, help and samples of each family that one instrument makes."""
-    series: tuple[object, ...] = (reading,)
+    series: tuple[Any, ...] = (reading,)
     if isinstance(reading, FamilySnapshot):
         series = reading.series
         if not series:
@@ -68,39 +78,54 @@ def _families(
     base = _UNFIT.sub("_", name)
     match series[0]:
         case CounterSnapshot():
-            counted = [("_total", s.labels, s.value) for s in series]  # type: ignore[attr-defined]
-            yield "counter", base.removesuffix("_total"), help_text, counted
+            counts = [(each.labels, each.value) for each in series]
+            yield "counter", base.removesuffix("_total"), help_text, _plain("_total", counts)
         case GaugeSnapshot():
-            yield "gauge", base, help_text, [("", s.labels, s.value) for s in series]  # type: ignore[attr-defined]
+            values = [(each.labels, each.value) for each in series]
+            yield "gauge", base, help_text, _plain("", values)
         case HistogramSnapshot():
             bounds = _SECONDS if base.endswith("seconds") else _OTHERS
-            samples = [x for s in series for x in _buckets(s.distribution, s.labels, bounds)]  # type: ignore[attr-defined]
-            yield "histogram", base, help_text, samples
-        case MeasurementSnapshot() as measured:
-            durations = list(_buckets(measured.durations, {}, _SECONDS))
+            found = [(each.labels, each.distribution) for each in series]
+            yield "histogram", base, help_text, partial(_distributions, found, bounds)
+        case MeasurementSnapshot() as calls:
+            durations = partial(_distributions, [({}, calls.durations)], _SECONDS)
             yield "histogram", f"{base}_seconds", f"calls of {name}", durations
-            errors: list[Sample] = [
-                ("_total", {"type": kind}, n) for kind, n in measured.errors.items()
-            ]
-            if errors:
+            if calls.errors:
+                errors = _plain("_total", [({"type": k}, n) for k, n in calls.errors.items()])
                 yield "counter", f"{base}_errors", f"calls of {name} that failed", errors
-            cancelled: list[Sample] = [("_total", {}, measured.cancelled)]
+            cancelled = _plain("_total", [({}, calls.cancelled)])
             yield "counter", f"{base}_cancelled", f"calls of {name} that were cancelled", cancelled
-            under_way: list[Sample] = [("", {}, measured.in_flight)]
+            under_way = _plain("", [({}, calls.in_flight)])
             yield "gauge", f"{base}_in_flight", f"calls of {name} under way", under_way
 
 
-def _buckets(found: Distribution, labels: Labels, bounds: tuple[float, ...]) -> Iterator[Sample]:
-    counts = found.buckets()
-    at = below = 0
-    for bound in bounds:
-        while at < len(counts) and counts[at][1] <= bound:
-            below += counts[at][2]
-            at += 1
-        yield "_bucket", {**labels, "le": _number(bound)}, below
-    yield "_bucket", {**labels, "le": "+Inf"}, found.count
-    yield "_sum", labels, found.sum if found.count else 0.0
-    yield "_count", labels, found.count
+def _plain(suffix: str, series: list[tuple[Labels, float]]) -> Write:
+    def write(name: str) -> Iterator[str]:
+        for labels, value in series:
+            pairs = _pairs(labels)
+            yield f"{name}{suffix}{f'{{{pairs}}}' if pairs else ''} {_number(value)}"
+
+    return write
+
+
+def _distributions(
+    series: list[tuple[Labels, Distribution]], bounds: tuple[tuple[float, str], ...], name: str
+) -> Iterator[str]:
+    for labels, found in series:
+        pairs = _pairs(labels)
+        bucket = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
+        counts = found.buckets()
+        counts.append((math.inf, math.inf, 0))
+        at = below = 0
+        for bound, text in bounds:
+            while counts[at][1] <= bound:
+                below += counts[at][2]
+                at += 1
+            yield f'{bucket}{text}"}} {below}'
+        yield f'{bucket}+Inf"}} {found.count}'
+        pairs = f"{{{pairs}}}" if pairs else ""
+        yield f"{name}_sum{pairs} {_number(found.sum if found.count else 0.0)}"
+        yield f"{name}_count{pairs} {found.count}"
 
 
 def _free(family: str, taken: set[str]) -> str:
@@ -113,19 +138,12 @@ def _free(family: str, taken: set[str]) -> str:
     return free
 
 
-def _labelled(labels: Labels) -> str:
-    if not labels:
-        return ""
-    pairs = (f'{_UNFIT.sub("_", name)}="{_escaped(value)}"' for name, value in labels.items())
-    return "{" + ",".join(pairs) + "}"
+def _pairs(labels: Labels) -> str:
+    return ",".join(
+        f'{_UNFIT.sub("_", name)}="{_escaped(value)}"' for name, value in labels.items()
+    )
 
 
 def _escaped(text: str, *, quotes: bool = True) -> str:
     text = text.replace("\\", r"\\").replace("\n", r"\n")
     return text.replace('"', r"\"") if quotes else text
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
