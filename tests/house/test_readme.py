@@ -37,7 +37,7 @@ def test_each_pattern_of_typescript_has_its_example():
     page = (ROOT / "docs" / "coming-from-typescript.md").read_text(encoding="utf-8")
     link = r"^\| (`[^|]+) \| .*#([\w-]+)\)"
     rows = re.findall(link, section("Coming from TypeScript"), re.MULTILINE)
-    assert len(rows) >= 9
+    assert len(rows) == 13
     head, *parts = page.split("\n## ")
     assert re.findall(link, head, re.MULTILINE) == rows
     found = {
