@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
+from typing import NamedTuple
 
 import anyio
 import pytest
 
-from penstock.adapters import deprecated, deprecated_arguments, deprecated_callback
+from penstock.adapters import Strangler, deprecated, deprecated_arguments, deprecated_callback
 from penstock.errors import Misuse
+from penstock.resilience.form import form_of
 from tests.resilience.calls import turn_until
 
 
@@ -52,6 +55,57 @@ def test_a_class_warns_and_what_is_below_it_does_not():
     assert caught[0].filename == __file__
     assert Below(2).value == 2
     assert isinstance(Below(2), Old)
+
+
+def test_a_class_that_is_made_by_new():
+    @deprecated("New")
+    class Pair(NamedTuple):
+        left: int
+        right: int = 0
+
+    @deprecated("New")
+    class Word(str):
+        __slots__ = ()
+
+    @deprecated("New")
+    class Plain:
+        pass
+
+    class Own(Plain):
+        def __new__(cls, value):
+            made = super().__new__(cls)
+            made.value = value
+            return made
+
+    class Taking(Plain):
+        def __init__(self, value):
+            self.value = value
+
+    for make in (lambda: Pair(1, right=2), lambda: Word("x"), Plain):
+        with pytest.warns(DeprecationWarning, match="use New") as caught:
+            made = make()
+        assert caught[0].filename == __file__
+        assert made in ((1, 2), "x") or type(made) is Plain
+    assert (Own(1).value, Taking(2).value) == (1, 2)
+    with (
+        pytest.warns(DeprecationWarning, match="use New"),
+        pytest.raises(TypeError, match=r"Plain\(\) takes no arguments"),
+    ):
+        Plain(1)
+
+
+async def test_frameworks_take_it_for_the_async_function_that_it_is():
+    @deprecated("other")
+    async def old(key):
+        return f"old {key}"
+
+    async def new(key):
+        return f"new {key}"
+
+    assert asyncio.iscoroutinefunction(old)
+    assert form_of(old) == "async"
+    with pytest.warns(DeprecationWarning, match="use other"):
+        assert await Strangler("orders", old, new)("a") == "old a"
 
 
 async def test_an_async_function_warns_at_the_call():

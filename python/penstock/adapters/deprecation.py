@@ -211,11 +211,28 @@ def deprecated_callback(
 
 
 def _warn_at_construction(kind: type[Any], message: str) -> None:
+    # A subclass may be on its way out by itself, or not: only the class itself warns.
+    if kind.__init__ is object.__init__:
+        # What it is made of is taken by `__new__`, as with named tuples and subclasses of str.
+        new: Callable[..., Any] = kind.__new__
+
+        @wraps(new)
+        def warned_new(cls: type[Any], *args: Any, **kwargs: Any) -> Any:
+            if cls is kind:
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+            if new is not object.__new__:
+                return new(cls, *args, **kwargs)
+            if (args or kwargs) and cls.__init__ is object.__init__:
+                raise TypeError(f"{cls.__name__}() takes no arguments")
+            return new(cls)
+
+        kind.__new__ = staticmethod(warned_new)  # type: ignore[assignment]
+        return
     make = kind.__init__
 
     @wraps(make)
     def warned(self: Any, *args: Any, **kwargs: Any) -> None:
-        if type(self) is kind:  # a subclass may be on its way out by itself, or not
+        if type(self) is kind:
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         make(self, *args, **kwargs)
 
@@ -223,10 +240,19 @@ def _warn_at_construction(kind: type[Any], message: str) -> None:
 
 
 def _mark(fn: Callable[..., Any], around: Callable[..., Any]) -> None:
-    """Has `inspect` take what is around an async function for one, from Python 3.12 on."""
+    """Has others take what is around an async function for one: frameworks look before they call.
+
+    From Python 3.12 on `inspect` sees it; before, whoever asks asyncio does, as Starlette.
+    """
+    if form_of(fn) != "async":
+        return
     mark = getattr(inspect, "markcoroutinefunction", None)
-    if mark is not None and form_of(fn) == "async":
+    if mark is not None:
         mark(around)
+    else:
+        import asyncio.coroutines
+
+        around._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _message(what: str, since: str | None, removed_in: str | None, then: str) -> str:
