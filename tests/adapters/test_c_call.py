@@ -68,6 +68,18 @@ async def test_a_cancellation_ends_it_and_stops_the_operation(anyio_backend, lib
     assert stopped == [0]
 
 
+async def test_a_hook_that_fails_is_logged_and_the_cancellation_goes_on(anyio_backend, lib, caplog):
+    def fails(started: int) -> None:
+        raise RuntimeError(f"cannot stop {started}")
+
+    with anyio.move_on_after(0.01) as scope:
+        await c_call(lib.operate, 1, 0, CALLBACK, ffi.NULL, cancel=fails)
+    assert scope.cancelled_caught
+    with pytest.raises(Expired):
+        await c_call(lib.operate, 1, 0, CALLBACK, ffi.NULL, timeout=0.01, cancel=fails)
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["cannot stop 0"] * 2
+
+
 async def test_one_that_is_called_twice_is_told(anyio_backend):
     def twice(pointer: int) -> None:
         function = ctypes.CFUNCTYPE(None, ctypes.c_int)(pointer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from typing import Any
@@ -96,6 +97,27 @@ async def test_one_larger_than_the_bound_comes_in_alone(anyio_backend):
         text = ffi.new("char[]", b"x" * 1000)
         callback.cdata(ffi)(text)
         assert await callback.aget() == (b"x" * 1000,)
+
+
+def test_the_memory_of_a_large_one_is_given_back():
+    size = 64 << 20
+    with from_c_callback(
+        "void(const void *data, size_t n)", copy={"data": "n"}, max_bytes=1 << 20
+    ) as callback:
+        call, data = callback.cdata(ffi), ffi.new("char[]", size)
+        before = resident()
+        call(data, size)
+        assert resident() - before >= size
+        assert len(callback.get()[0]) == size
+        call(data, 10)
+        callback.get()
+        assert resident() - before < size // 2
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -13,6 +13,7 @@ from penstock.errors import Empty, Expired, Misuse
 from .c_callback import CCallback, from_c_callback
 from .c_copies import Copies
 from .c_pointers import cast, function_type
+from .calling_off import call_off
 from .errors import CallbackWarning
 
 __all__ = ("CALLBACK", "c_call")
@@ -181,7 +182,7 @@ def _give_up(
 ) -> None:
     callback._expect_late()  # noqa: SLF001
     if cancel is not None:
-        cancel(started)
+        call_off(repr(callback), cancel, started)
 
 
 def _warn_of_late() -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial, wraps
 from typing import Any, Literal, TypeVar, TypeVarTuple, overload
 
 from penstock.errors import Misuse
 from penstock.resilience.form import form_of, name_of
 
+from .calling_off import call_off
 from .settling import Callback, Outcome, Read
 from .styles import AsError, Results, Style, failing, reader
 
 __all__ = ("from_callbacks", "promisify")
 
-_log = logging.getLogger("penstock.adapters")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -321,7 +320,7 @@ def _made(
             if not isinstance(error, Exception):
                 outcome.cancel()
                 if cancel is not None:
-                    _call_off(name, cancel, handle)
+                    call_off(name, cancel, handle)
             raise
 
     signature = _signature(fn, [place for place, _ in callbacks])
@@ -335,17 +334,6 @@ def _refuse_awaitable(name: str, handle: object) -> None:
     if inspect.iscoroutine(handle):
         handle.close()
         raise Misuse(f"{name} returned a coroutine", hint="it needs no callback: await it")
-
-
-def _call_off(name: str, cancel: Callable[[Any], object], handle: Any) -> None:
-    try:
-        answer = cancel(handle)
-        if isinstance(answer, Awaitable):
-            if inspect.iscoroutine(answer):
-                answer.close()
-            raise TypeError("cancel= returned an awaitable, which nobody awaits")
-    except Exception:
-        _log.exception("%s: cancel= failed", name)
 
 
 _Put = Callable[

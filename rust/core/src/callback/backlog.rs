@@ -1,7 +1,8 @@
 //! The calls that came and were not taken yet: bounded in items and in bytes, in the order of their arrival.
 //!
 //! Guarantee: what was accepted is taken exactly once; no wake is lost; memory stays within the bounds,
-//! twice that at most where a call comes on a thread that takes. A call holds the lock for a copy of its
+//! twice that at most where a call comes on a thread that takes, and for a single record that has more; its
+//! memory is given back when it has been taken. A call holds the lock for a copy of its
 //! arguments. Every operation returns at once; sleeping is the caller's part, as with [`crate::ring`]:
 //!
 //! ```text
@@ -343,6 +344,9 @@ impl<W: Wake> Backlog<W> {
             items * self.shape.kinds().len(),
         );
         move_front(&mut store.bytes, &mut records.bytes, weight);
+        if store.bytes.capacity() / 2 > self.bounds.bytes {
+            store.bytes.shrink_to(self.bounds.bytes);
+        }
         records.items = items;
         store.items -= items;
         store.figures.taken += items as u64;
@@ -400,6 +404,9 @@ impl<W: Wake> Backlog<W> {
         if ahead.records.items == 0 {
             ahead.records.words.clear();
             ahead.records.bytes.clear();
+            if ahead.records.bytes.capacity() / 2 > self.bounds.bytes {
+                ahead.records.bytes.shrink_to(self.bounds.bytes);
+            }
             (ahead.words, ahead.bytes) = (0, 0);
         }
         items
