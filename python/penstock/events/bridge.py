@@ -10,12 +10,12 @@ from penstock.errors import Misuse
 from penstock.messages import Message, MessageQueue
 from penstock.outbox import Outbox
 
-from .within import connection
+from .names import shown
 
 if TYPE_CHECKING:
     from .bus import EventBus
 
-__all__ = ("EVENT", "bridged", "check_transaction", "event_name", "received")
+__all__ = ("EVENT", "bridged", "needs_transaction", "received")
 
 EVENT = "penstock-event"
 """The header that says what was emitted: a name, or the name of a class."""
@@ -25,11 +25,6 @@ _arrived: ContextVar[frozenset[int]] = ContextVar("penstock_events_arrived", def
 
 Key = Callable[[Any], str | None]
 Write = Callable[[Any, str | type, Any], str]
-
-
-def event_name(event: str | type) -> str:
-    """How an event is called in headers and topics."""
-    return event.__qualname__ if isinstance(event, type) else event
 
 
 def bridged(bus: EventBus, to: object, key: Key | None) -> tuple[Callable[..., Any], Write | None]:
@@ -57,7 +52,7 @@ def _to_queue(queue: MessageQueue[Any], key: Key | None) -> Callable[..., Awaita
 
 def _to_outbox(outbox: Outbox[Any], key: Key | None) -> tuple[Callable[..., Any], Write]:
     def write(to: Any, event: str | type, data: Any) -> str:
-        name = event_name(event)
+        name = shown(event)
         of = None if key is None else key(data)
         return outbox.add(to, topic=name, key=of, payload=data, headers={EVENT: name})
 
@@ -68,14 +63,12 @@ def _to_outbox(outbox: Outbox[Any], key: Key | None) -> tuple[Callable[..., Any]
     return written, write
 
 
-def check_transaction(bus: EventBus, what: str | type, outbox: object) -> None:
-    """Raises Misuse where an event for an outbox is emitted without a transaction."""
-    if connection.get() is None:
-        name = event_name(what)
-        raise Misuse(
-            f"{bus!r}: {name} goes to {outbox!r}, which writes in a transaction of yours",
-            hint="bus.within(connection).emit(...)",
-        )
+def needs_transaction(bus: EventBus, what: str | type, outbox: object) -> Misuse:
+    """Why an event for an outbox is not emitted without a transaction."""
+    return Misuse(
+        f"{bus!r}: {shown(what)} goes to {outbox!r}, which writes in a transaction of yours",
+        hint="bus.within(connection).emit(...)",
+    )
 
 
 def received(

@@ -18,8 +18,10 @@ from penstock.resilience.lazy import Slot, within
 
 from . import tasks as _tasks  # noqa: F401 - native code is told how tasks are made
 from .delivery import Middleware
+from .errors import Dropped
 from .history import History
 from .home import Home, here
+from .names import shown
 from .registry import Registry
 from .signature import form_of, name_of
 from .statistics import EventStatistics, HandlerStatistics
@@ -349,8 +351,7 @@ class EventBus(Emitter):
         if expectation.error is not None:
             raise expectation.error
         if not expectation.is_met:
-            shown = what.__qualname__ if isinstance(what, type) else what
-            raise Expired(f"{self!r}: no {shown} within {timeout:g} s")
+            raise Expired(f"{self!r}: no {shown(what)} within {timeout:g} s")
         return expectation.data
 
     async def request(
@@ -363,12 +364,12 @@ class EventBus(Emitter):
         Lost if it was cancelled from elsewhere.
         """
         key = event if isinstance(event, str) else type(event)
-        shown = key if isinstance(key, str) else key.__qualname__
+        name = shown(key)
         handlers = self._find_route(key).handlers
         if len(handlers) != 1:
             names = ", ".join(handler.label for handler in handlers)
             raise Misuse(
-                f"{self!r}: a request has one handler, and {shown} has "
+                f"{self!r}: a request has one handler, and {name} has "
                 + (f"{len(handlers)}: {names}" if handlers else "none"),
                 hint="emit() is for any number of them; bus.on(...) subscribes one",
             )
@@ -381,16 +382,16 @@ class EventBus(Emitter):
         else:
             if not 0 < timeout < math.inf:
                 raise Misuse(f"{self!r}: timeout={timeout!r}", hint="seconds above 0, or None")
-            exceeded = Expired(f"{self!r}: no answer to {shown} within {timeout:g} s")
+            exceeded = Expired(f"{self!r}: no answer to {name} within {timeout:g} s")
             when = clock.now() + timeout
             outcomes = await within(self._request_slot, when, lambda: exceeded, emit)
         if not outcomes:
-            raise Lost(f"{self!r}: the handler of {shown} unsubscribed meanwhile")
+            raise Lost(f"{self!r}: the handler of {name} unsubscribed meanwhile")
         outcome = outcomes[0]
         if outcome.error is not None:
             raise outcome.error
         if outcome.was_cancelled:
-            raise Lost(f"{self!r}: the handler of {shown} was cancelled")
+            raise Lost(f"{self!r}: the handler of {name} was cancelled")
         return outcome.result
 
     # -- out of the process, and into it
@@ -419,7 +420,7 @@ class EventBus(Emitter):
             key: of the data: events of one key stay in order.
 
         """
-        from .bridge import bridged, check_transaction
+        from .bridge import bridged, needs_transaction
 
         self._registry.check_what(what)
         handler, write = bridged(self, to, key)
@@ -428,7 +429,7 @@ class EventBus(Emitter):
         each = self._registry.add(what, handler, options)
         if write is not None:
             each.write = write
-            each.check = lambda: check_transaction(self, what, to)
+            each.refusal = lambda: needs_transaction(self, what, to)
         self._routes.clear()
         return each
 
@@ -543,7 +544,10 @@ class EventBus(Emitter):
             if outcome.error is None:
                 continue
             if self._on_error is not None:
-                self._on_error(outcome)
+                try:
+                    self._on_error(outcome)
+                except Exception:
+                    _log.exception("%r: on_error failed", self)
             else:
                 _log.error(
                     "%r: %s failed at %s",
@@ -553,6 +557,11 @@ class EventBus(Emitter):
                     exc_info=outcome.error,
                 )
 
+    def _not_begun(self, key: str | type, error: BaseException) -> None:
+        """An emission that nobody awaits failed as a whole."""
+        if not isinstance(error, Dropped):  # which `on_drop` was told
+            _log.error("%r: %s was not begun", self, shown(key), exc_info=error)
+
     # -- what the rest of the room calls
     # ---------------------------------------------------------------
 
@@ -561,7 +570,10 @@ class EventBus(Emitter):
 
     def _lose(self, key: str | type, data: Any) -> None:
         if self._on_drop is not None:
-            self._on_drop(key, data)
+            try:
+                self._on_drop(key, data)
+            except Exception:
+                _log.exception("%r: on_drop failed", self)
 
     def _lose_turn(self) -> None:
         self._lost_turns += 1

@@ -22,15 +22,20 @@ from penstock._loops import Place, current_hub
 from penstock._native import Emission, Outcomes, Queue
 from penstock.errors import Closed, Empty, Full, Misuse
 
+from .depth import depth
 from .errors import Dropped
 from .line import Line
 from .serial import waiting_for
 from .waiting import Bell, ended, settled
+from .within import take_mark
 
 if TYPE_CHECKING:
     from .bus import EventBus
 
 __all__ = ("Home", "here")
+
+_LOOK_SECONDS = 1.0
+"""How often a thread that waits looks whether the owner's loop is still there."""
 
 
 def here() -> Any:
@@ -55,6 +60,11 @@ def _is_running(where: Any) -> bool:
     except sys.modules["trio"].RunFinishedError:
         return False
     return True
+
+
+def _is_gone(where: Any) -> bool:
+    """Whether it will never run again."""
+    return not _is_running(where) if _is_trio(where) else bool(where.is_closed())
 
 
 def _nothing() -> None:
@@ -107,7 +117,7 @@ class Home:
     async def open(self) -> None:
         """The loop that runs the caller owns the bus from now on."""
         where = here()
-        if self.is_open:
+        if self.is_open and not _is_gone(self.where):
             raise Misuse(f"{self._bus!r} is open already", hint="one `async with bus:` at a time")
         self._refuse_other(where)
         self._settle(where)
@@ -197,7 +207,7 @@ class Home:
             )
         is_congested = self._bus._is_congested
         if self.where is not where or is_congested:
-            if self.is_open:
+            if self.is_open and (self.where is where or not _is_gone(self.where)):
                 return await self._send(emission)
             self._refuse_other(where)
             self._settle(where)
@@ -220,6 +230,9 @@ class Home:
         try:
             with waiting_for(self._bus._find_route(emission.key)):
                 await ended(sent.emission)
+        except GeneratorExit:
+            self._call(sent.withdraw)
+            raise
         except BaseException:
             self._call(sent.withdraw)
             with anyio.CancelScope(shield=True):
@@ -260,9 +273,15 @@ class Home:
         if may_begin and len(bus._under_way) < self._limit:
             bus._start(emission, False)
             return
+        # What is refused is refused here, and not where nobody hears of it.
+        route = bus._find_route(emission.key)
+        bus._registry.check(route, is_written=take_mark(emission.key, look=True))
         if is_at_home:
             bus._set_congested(True)
+        else:
+            self._check_owner()
         sent = Sent(emission)
+        sent.context.run(depth.set, 0)  # it nests in nothing
         if where is None and self._overflow == "block":
             self._queue.put(sent)
         else:
@@ -288,6 +307,7 @@ class Home:
                 bus._set_owned(False, 0)
             self._call_here(emission)
         else:
+            self._check_owner()
             sent = Sent(emission)
             if self._overflow == "block":
                 self._queue.put(sent)
@@ -297,7 +317,8 @@ class Home:
             try:
                 with waiting_for(bus._find_route(key)):
                     if emission.enlist(bell):
-                        bell.wait()
+                        while not bell.wait(_LOOK_SECONDS):
+                            self._check_owner()
             except BaseException:
                 self._call(sent.withdraw)
                 raise
@@ -309,8 +330,6 @@ class Home:
         """On a bus that no loop owns: in this thread."""
         bus = self._bus
         route = bus._find_route(emission.key)
-        if route.is_special:
-            route = bus._select(route, True)
         if not route.is_plain:
             names = [each.label for each in route.handlers if not each.is_plain]
             raise Misuse(
@@ -318,7 +337,18 @@ class Home:
                 "middleware",
                 hint="open the bus on a loop, `async with bus:`; then threads may emit",
             )
+        if route.is_special:
+            route = bus._select(route, True)
         emission.resolve(bus._call_all(emission.key, emission.take(), route))
+
+    def _check_owner(self) -> None:
+        """Raises Closed if the owner's loop is gone, and the block was never left."""
+        where = self.where
+        if where is not None and _is_gone(where):
+            raise Closed(
+                f"{self._bus!r}: the loop that owned it is gone",
+                hint="leave the block, `async with bus:`, before its loop is closed",
+            )
 
     def _offer(self, sent: Sent) -> None:
         """Into the queue, or not, as the overflow policy has it."""
@@ -416,7 +446,7 @@ class Home:
         return Course(self._bus, emission.key, emission.take(), is_awaited=False)
 
     async def _course(self, key: str | type, data: Any, *, is_awaited: bool) -> Outcomes:
-        from .trio_course import Course, depth
+        from .trio_course import Course
 
         course = Course(self._bus, key, data, is_awaited=is_awaited)
         del data

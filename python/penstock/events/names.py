@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from penstock.errors import Misuse
 
-__all__ = ("check_name", "check_pattern", "is_pattern", "matches")
+__all__ = ("check_name", "check_pattern", "matches", "shown")
 
 _HINT = 'words between dots, such as "user.created"'
 
 
-def is_pattern(text: str) -> bool:
-    """Whether it stands for more than one name."""
-    return "*" in text
+def shown(event: str | type) -> str:
+    """How a name or a class is called in messages and headers."""
+    return event.__qualname__ if isinstance(event, type) else event
 
 
 def check_name(text: str, whose: str) -> None:

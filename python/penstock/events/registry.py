@@ -15,6 +15,7 @@ from .serial import check_circle
 from .signature import check_handler, name_of
 from .subscription import Options, Subscription
 from .weave import woven
+from .within import take_mark
 
 if TYPE_CHECKING:
     from .bus import EventBus
@@ -148,14 +149,14 @@ class Registry:
 
     def select(self, route: Route, is_awaited: bool) -> Route:
         """Those of a route that hear this one emission of it."""
+        # Everything that may refuse it first: then it changes nothing.
         if is_awaited:
             check_circle(route)
+        self.check(route, is_written=take_mark(route.key))
         chosen = []
         with self._lock:
             for handler in route.handlers:
                 each: Subscription = handler.subscription
-                if each.check is not None:
-                    each.check()
                 if each.options.weak and each.handler is None:
                     continue
                 if each.options.once:
@@ -165,10 +166,17 @@ class Registry:
                 chosen.append(handler)
         return Route(route.key, chosen)
 
+    def check(self, route: Route, *, is_written: bool) -> None:
+        """Raises Misuse for an event that has to be written in a transaction and was not."""
+        for handler in route.handlers:
+            refusal = handler.subscription.refusal
+            if refusal is not None and not is_written:
+                raise refusal()
+
 
 def _is_special(each: Subscription) -> bool:
     options = each.options
-    return options.once or options.weak or options.serial or each.check is not None
+    return options.once or options.weak or options.serial or each.refusal is not None
 
 
 def _check_weak(handler: Callable[..., Any], whose: str) -> None:

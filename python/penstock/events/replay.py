@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .bridge import event_name
 from .history import History
+from .names import shown
 from .signature import check_handler
 from .subscription import hears
 
@@ -32,7 +32,7 @@ async def replay(
         if past.number <= since:
             continue
         if what is None or hears(what, past.event):
-            answer = to(*(past.data, event_name(past.event))[:takes])
+            answer = to(*(past.data, shown(past.event))[:takes])
             if hasattr(answer, "__await__"):
                 await answer
         last = past.number

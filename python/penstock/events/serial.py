@@ -56,7 +56,7 @@ class Serial:
         dropped: Callable[[], None],
     ) -> None:
         self.label = label
-        self._call = call
+        self.call = call
         self._backlog = backlog
         self._overflow = overflow
         self._dropped = dropped
@@ -72,7 +72,7 @@ class Serial:
         else:
             await self._wait(turn)
         try:
-            return await self._call(*args)
+            return await self.call(*args)
         finally:
             self._pass_on()
 

@@ -101,8 +101,8 @@ class Subscription:
         self.is_internal = False
         self.tally = Tally()
         self.serial: Serial | None = None
-        self.check: Callable[[], None] | None = None
-        """Raises where an emission must not begin."""
+        self.refusal: Callable[[], Misuse] | None = None
+        """Why an event that was not written in a transaction must not be emitted."""
         self.write: Callable[[Any, str | type, Any], str] | None = None
         """Writes an event in a transaction, before any handler hears of it."""
         self.native: Handler

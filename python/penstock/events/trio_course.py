@@ -12,12 +12,13 @@ from __future__ import annotations
 import time
 import types
 from collections.abc import Callable, Generator
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from penstock._native import Outcomes, Route
 from penstock.errors import Misuse
 
+from .depth import depth
 from .serial import waiting_for
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
     from .bus import EventBus
 
-__all__ = ("Course", "depth")
-
-depth: ContextVar[int] = ContextVar("penstock_event_depth", default=0)
-"""How many emissions of trio the running code is within."""
+__all__ = ("Course",)
 
 Told = tuple[Any, BaseException | None, bool, float]
 

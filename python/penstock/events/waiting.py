@@ -25,6 +25,11 @@ async def settled(emission: Emission, owns: bool) -> Outcomes:
         bus: Any = emission.bus
         with waiting_for(emission.route or bus._find_route(emission.key)):
             await ended(emission)
+    except GeneratorExit:
+        # Its coroutine is closed, and cannot wait any more.
+        if owns:
+            emission.cancel()
+        raise
     except BaseException:
         if owns:
             emission.cancel()

@@ -43,9 +43,12 @@ def woven(
         direct = None
     if options.serial:
         call = _awaitable(fn, is_async)
-        serial = Serial(each.label, call, options.backlog, bus.overflow, bus._lose_turn)
-        each.serial = serial
-        fn = serial
+        if each.serial is None:
+            lost = bus._lose_turn
+            each.serial = Serial(each.label, call, options.backlog, bus.overflow, lost)
+        # The turns stay, when middleware is put around them later.
+        each.serial.call = call
+        fn = each.serial
         direct = None
     if middleware and not each.is_internal:
         fn = _through(middleware, fn, each)

@@ -12,10 +12,30 @@ if TYPE_CHECKING:
 
     from .bus import EventBus
 
-__all__ = ("Within", "connection")
+__all__ = ("Within", "take_mark")
 
-connection: ContextVar[object] = ContextVar("penstock_event_connection", default=None)
-"""Whether the event that is emitted was written in a transaction; None if not."""
+
+class _Mark:
+    """Says that one event was written; the first emission of it takes the mark."""
+
+    __slots__ = ("is_taken", "key")
+
+    def __init__(self, key: str | type) -> None:
+        self.key = key
+        self.is_taken = False
+
+
+_written: ContextVar[_Mark | None] = ContextVar("penstock_event_written", default=None)
+# Handlers inherit it, and what they emit in turn was not written.
+
+
+def take_mark(key: str | type, *, look: bool = False) -> bool:
+    """Whether what is about to be emitted was written; once, but for a mere look."""
+    mark = _written.get()
+    if mark is None or mark.is_taken or mark.key != key:
+        return False
+    mark.is_taken = not look
+    return True
 
 
 class Within:
@@ -36,34 +56,29 @@ class Within:
 
     async def emit(self, event: Any, data: Any = None, /) -> Outcomes:
         """As `EventBus.emit`."""
-        self._write(event, data)
-        token = connection.set(_WRITTEN)
+        token = _written.set(_Mark(self._write(event, data)))
         try:
             if isinstance(event, str):
                 return await self._bus.emit(event, data)
             return await self._bus.emit(event)
         finally:
-            connection.reset(token)
+            _written.reset(token)
 
     def emit_nowait(self, event: Any, data: Any = None, /) -> Emission:
         """As `EventBus.emit_nowait`; also from the function of a store's `transact`."""
-        self._write(event, data)
-        token = connection.set(_WRITTEN)
+        token = _written.set(_Mark(self._write(event, data)))
         try:
             if isinstance(event, str):
                 return self._bus.emit_nowait(event, data)
             return self._bus.emit_nowait(event)
         finally:
-            connection.reset(token)
+            _written.reset(token)
 
-    def _write(self, event: Any, data: Any) -> None:
+    def _write(self, event: Any, data: Any) -> str | type:
         key, payload = (event, data) if isinstance(event, str) else (type(event), event)
         route = self._bus._find_route(key)
         for handler in route.handlers:
             write = handler.subscription.write
             if write is not None:
                 write(self._connection, key, payload)
-
-
-_WRITTEN: Any = object()
-"""In place of the connection, where the rows are written."""
+        return key

@@ -129,8 +129,13 @@ impl Emission {
         self.key.bind(py).clone()
     }
 
+    /// How deep a handler is that goes on: one that somebody waits for. Nobody does for those of
+    /// `emit_nowait`, which nest in nothing from their first suspension on.
     pub(super) fn depth(&self) -> u32 {
-        lock(&self.inner).depth
+        match self.state.load(Relaxed) {
+            BEGUN => 0,
+            _ => lock(&self.inner).depth,
+        }
     }
 
     /// Starts the handlers, on the loop that is the bus's home, whose thread this is.
@@ -143,11 +148,6 @@ impl Emission {
     ) -> PyResult<Option<Bound<'py, Outcomes>>> {
         let (py, this) = (slf.py(), slf.get());
         let key = this.key.bind(py);
-        let route = Emitter::route(emitter, key, is_awaited)?;
-        let Some(data) = lock(&this.data).take() else {
-            return Err(PyRuntimeError::new_err("the emission has begun before"));
-        };
-        let data = data.into_bound(py);
         let depth = frame::depth() + 1;
         let limit = emitter.get().max_depth;
         if depth > limit {
@@ -158,6 +158,12 @@ impl Emission {
                 key,
             ));
         }
+        // Last of all that may refuse it: it unsubscribes those who hear once.
+        let route = Emitter::route(emitter, key, is_awaited)?;
+        let Some(data) = lock(&this.data).take() else {
+            return Err(PyRuntimeError::new_err("the emission has begun before"));
+        };
+        let data = data.into_bound(py);
         emitter.get().count();
         let ruler = Ruler::pick();
         let frame = Frame::new(key, depth);
@@ -717,14 +723,21 @@ impl Drop for Emission {
                 if let Err(failure) = PyErr::warn(py, &category, &text, 1) {
                     failure.write_unraisable(py, None);
                 }
-            } else if let Ok(Some(outcomes)) = self.gathered(py)
-                && outcomes.get().has_failed()
-                && let Err(failure) = self
-                    .emitter
-                    .bind(py)
-                    .call_method1(intern!(py, "_unheard"), (outcomes,))
-            {
-                failure.write_unraisable(py, None);
+            } else {
+                let emitter = self.emitter.bind(py);
+                let told = match self.gathered(py) {
+                    Ok(Some(outcomes)) if outcomes.get().has_failed() => {
+                        emitter.call_method1(intern!(py, "_unheard"), (outcomes,))
+                    }
+                    Ok(_) => Ok(py.None().into_bound(py)),
+                    Err(failure) => emitter.call_method1(
+                        intern!(py, "_not_begun"),
+                        (self.key.bind(py), failure.value(py)),
+                    ),
+                };
+                if let Err(failure) = told {
+                    failure.write_unraisable(py, None);
+                }
             }
             if let Some(raised) = raised {
                 raised.restore(py);

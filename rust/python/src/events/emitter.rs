@@ -73,12 +73,9 @@ impl Emitter {
         running_loop::is_running(&home).then_some(home)
     }
 
+    /// Everybody who hears of a name or a class.
     #[inline]
-    pub(super) fn route<'py>(
-        slf: &Bound<'py, Self>,
-        key: &Bound<'py, PyAny>,
-        is_awaited: bool,
-    ) -> PyResult<Bound<'py, Route>> {
+    fn found<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Route>> {
         let py = slf.py();
         // SAFETY: attached; a dict and a live object. What is lent is made ours at once; a key that
         // cannot be hashed fails here, and again where the route is looked for.
@@ -86,15 +83,26 @@ impl Emitter {
             let found = ffi::PyDict_GetItemWithError(slf.get()._routes.as_ptr(), key.as_ptr());
             Bound::from_borrowed_ptr_or_opt(py, found)
         };
-        let route = match found {
+        match found {
             // SAFETY: only `_find_route` adds to it.
-            Some(route) => unsafe { route.cast_into_unchecked::<Route>() },
+            Some(route) => Ok(unsafe { route.cast_into_unchecked::<Route>() }),
             None => {
                 drop(PyErr::take(py));
-                slf.call_method1(intern!(py, "_find_route"), (key,))?
-                    .cast_into::<Route>()?
+                Ok(slf
+                    .call_method1(intern!(py, "_find_route"), (key,))?
+                    .cast_into::<Route>()?)
             }
-        };
+        }
+    }
+
+    #[inline]
+    pub(super) fn route<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        is_awaited: bool,
+    ) -> PyResult<Bound<'py, Route>> {
+        let py = slf.py();
+        let route = Self::found(slf, key)?;
         if route.get().is_special {
             return Ok(slf
                 .call_method1(intern!(py, "_select"), (&route, is_awaited))?
@@ -230,8 +238,8 @@ impl Emitter {
         let (key, data) = Self::parted(slf, event, data)?;
         let is_nobodys = !this.is_owned.load(Relaxed) && !this.is_watched.load(Relaxed);
         if is_nobodys && !running_loop::may_be_running(py) {
-            let route = Self::route(slf, &key, true)?;
-            if route.get().is_plain {
+            let route = Self::found(slf, &key)?;
+            if route.get().is_plain && !route.get().is_special {
                 return Ok(Self::call_all(slf, &key, &data, route)?.into_any());
             }
         }
