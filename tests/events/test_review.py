@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sqlite3
+import threading
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +15,7 @@ import anyio.to_thread
 import pytest
 
 from penstock import EventBus, Outbox
-from penstock.errors import Closed, Misuse
+from penstock.errors import Closed, Full, Misuse
 from penstock.events import Outcomes
 
 from .recorder import until
@@ -258,3 +261,102 @@ def test_closing_who_awaits_an_emit():
 
     asyncio.run(main())
     assert cancelled == [1]
+
+
+async def test_many_plain_handlers_that_emit_to_plain_handlers_and_wait():
+    async with EventBus("nested threads") as bus:
+        bus.on("outer", lambda number: bus.sync.emit("inner", number).results[0])
+        bus.on("inner", lambda number: number)
+        with anyio.fail_after(30):
+            emissions = [bus.emit_nowait("outer", number) for number in range(120)]
+            outcomes = [await emission for emission in emissions]
+        assert [each.results for each in outcomes] == [[number] for number in range(120)]
+
+
+async def test_a_circle_of_plain_handlers_in_threads_ends():
+    async with EventBus("circle", max_depth=8) as bus:
+        bus.on("x", lambda number: bus.sync.emit("x", number + 1).raise_if_failed())
+        with anyio.fail_after(30):
+            error = (await bus.emit("x", 1))[0].error
+    while isinstance(error, ExceptionGroup):
+        [error] = error.exceptions
+    assert isinstance(error, Misuse)
+    assert "in a circle" in str(error)
+
+
+class Grave(BaseException):
+    """Neither an Exception nor what ends a program."""
+
+
+def test_a_grave_error_after_the_first_step_is_told_once(caplog):
+    async def main():
+        bus = EventBus("grave")
+
+        async def handler(_data):
+            await asyncio.sleep(0)
+            raise Grave
+
+        bus.on("x", handler)
+        outcomes = await bus.emit("x")
+        await asyncio.sleep(0)
+        return [type(error) for error in outcomes.errors]
+
+    assert asyncio.run(main()) == [Grave]
+    gc.collect()
+    assert not caplog.records
+
+
+async def test_order_holds_where_the_queue_is_full():
+    seen = []
+
+    async def handler(data):
+        seen.append(data)
+        await anyio.lowlevel.checkpoint()
+
+    async with EventBus("bound", queue=1) as bus:
+        bus.on("x", handler, serial=True)
+
+        async def emit(number):
+            await bus.emit("x", number)
+
+        for number in range(3):
+            with suppress(Full):
+                bus.emit_nowait("x", -number)
+        before = len(bus._home._queue)
+        assert before
+        async with anyio.create_task_group() as group:
+            for number in range(1, 10):
+                begun = bus._home._waiting_here + len(seen)
+                group.start_soon(emit, number)
+                await until(lambda begun=begun: bus._home._waiting_here + len(seen) != begun)
+    assert [number for number in seen if number > 0] == list(range(1, 10))
+
+
+async def test_leaving_the_block_does_not_wait_for_threads_that_go_on():
+    stop = threading.Event()
+    refused = threading.Event()
+
+    async def handler(_data):
+        await anyio.sleep(0.002)
+
+    def produce():
+        while not stop.is_set():
+            try:
+                bus.emit_nowait("x")
+            except (Closed, Misuse):
+                refused.set()
+                return
+
+    bus = EventBus("leaving", queue=8)
+    bus.on("x", handler, serial=True)
+    thread = threading.Thread(target=produce)
+    try:
+        with anyio.fail_after(20):
+            async with bus:
+                thread.start()
+                await until(lambda: bus.statistics().emitted > 20)
+        assert not stop.is_set()
+    finally:
+        stop.set()
+        await anyio.to_thread.run_sync(thread.join)
+    assert refused.is_set()

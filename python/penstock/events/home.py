@@ -104,11 +104,14 @@ class Home:
         self._bus = bus
         self._limit = limit
         self._overflow = overflow
-        self._queue: Queue[Sent] = Queue(limit, name=f"{bus.name} events")
+        self._queue: Queue[Sent] = Queue(limit, name=f"{bus.name} events", fair=True)
         self._group: TaskGroup
         self._waiting_for_room: list[Place] = []
         self._line = Line()
         self._is_pumping = False
+        self._is_closing = False
+        self._waiting_here = 0
+        """Emits of the owner that wait for room in the queue."""
         self._current: Sent | None = None
         """What the pump has taken and not begun."""
 
@@ -124,7 +127,8 @@ class Home:
         group = anyio.create_task_group()
         await group.__aenter__()
         self._group = group
-        self._queue = Queue(self._limit, name=f"{self._bus.name} events")
+        self._queue = Queue(self._limit, name=f"{self._bus.name} events", fair=True)
+        self._is_closing = False
         self.is_open = True
         self._is_pumping = True
         self._bus._set_owned(True, 0 if _is_trio(where) else self._limit)
@@ -132,6 +136,8 @@ class Home:
 
     async def close(self, *, is_abrupt: bool) -> None:
         """Lets go of it, when what is under way has ended; abruptly, by ending it."""
+        # Those elsewhere might go on for ever; what handlers emit here is begun yet.
+        self._is_closing = True
         try:
             if not is_abrupt:
                 await self.drain()
@@ -221,10 +227,17 @@ class Home:
     async def _send(self, emission: Emission) -> Outcomes:
         """Through the queue; cancelled, it ends the handlers over there, and waits for them."""
         sent = Sent(self._bus._emission(emission.key, emission.take()))
-        if self.where is here():
+        is_at_home = self.where is here()
+        if is_at_home:
             self._bus._set_congested(True)
+        else:
+            self._check_owner()
         if self._overflow == "block":
-            await self._queue.aput(sent)
+            self._waiting_here += is_at_home
+            try:
+                await self._queue.aput(sent)
+            finally:
+                self._waiting_here -= is_at_home
         else:
             self._offer(sent)
         try:
@@ -318,7 +331,7 @@ class Home:
                 with waiting_for(bus._find_route(key)):
                     if emission.enlist(bell):
                         while not bell.wait(_LOOK_SECONDS):
-                            self._check_owner()
+                            self._check_gone()
             except BaseException:
                 self._call(sent.withdraw)
                 raise
@@ -342,7 +355,14 @@ class Home:
         emission.resolve(bus._call_all(emission.key, emission.take(), route))
 
     def _check_owner(self) -> None:
-        """Raises Closed if the owner's loop is gone, and the block was never left."""
+        """Raises Closed if the block is being left, or the owner's loop went without leaving it."""
+        if self._is_closing:
+            raise Closed(
+                f"{self._bus!r} is being closed", hint="emit before its block, or service, ends"
+            )
+        self._check_gone()
+
+    def _check_gone(self) -> None:
         where = self.where
         if where is not None and _is_gone(where):
             raise Closed(
@@ -392,7 +412,7 @@ class Home:
                 await self._begin(sent)
                 self._current = None
                 del sent
-                if self._queue.empty():
+                if self._queue.empty() and not self._waiting_here:
                     self._bus._set_congested(False)
                     self.has_room()
         except BaseException:

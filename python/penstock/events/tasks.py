@@ -39,6 +39,13 @@ def _adopt(task: asyncio.Task[Any], label: str) -> None:
     task.set_name(f"handler {label}")
     task._log_destroy_pending = True  # type: ignore[attr-defined]
     asyncio._register_task(task)
+    task.add_done_callback(_retrieve)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    # An outcome tells of it: nobody need look at the task.
+    if not task.cancelled():
+        task.exception()
 
 
 def _swap(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> object:

@@ -15,6 +15,7 @@ from .delivery import Delivery, Middleware
 from .errors import HandlerTimeout
 from .serial import Serial
 from .signature import form_of
+from .threads import thread_limiter
 
 if TYPE_CHECKING:
     from .bus import EventBus
@@ -36,7 +37,8 @@ def woven(
         fn = options.policy(_as(fn, is_async))
     direct = None if is_async else fn
     if not is_async and not options.inline:
-        fn = _off_loop(fn, leave=options.timeout is not None)
+        whose = f"{bus!r}: {each.label}"
+        fn = _off_loop(whose, bus.max_depth, fn, leave=options.timeout is not None)
         is_async = True
     if options.timeout is not None:
         fn = _timed(fn, options.timeout, f"{bus!r}: {each.label}")
@@ -102,9 +104,10 @@ async def _finished(value: Any) -> Any:
     return await value if hasattr(value, "__await__") else value
 
 
-def _off_loop(fn: Call, *, leave: bool) -> Call:
+def _off_loop(whose: str, most: int, fn: Call, *, leave: bool) -> Call:
     async def in_thread(*args: Any) -> Any:
-        value = await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=leave)
+        limiter = thread_limiter(whose, most)
+        value = await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=leave, limiter=limiter)
         return await _finished(value)
 
     return in_thread

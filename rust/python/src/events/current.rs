@@ -101,10 +101,15 @@ fn put<'py>(
         let before = hooks.swap.bind(py).call1((event_loop, task))?;
         return Ok(Some(before).filter(|before| !before.is_none()));
     };
-    // SAFETY: attached; a dict and live objects. What the dict lends is made ours at once.
+    // SAFETY: attached; a dict and live objects, and what is found is a new reference.
     unsafe {
-        let before = ffi::PyDict_GetItemWithError(tasks.as_ptr(), event_loop.as_ptr());
-        let before = Bound::from_borrowed_ptr_or_opt(py, before);
+        let mut before = std::ptr::null_mut();
+        let found =
+            ffi::compat::PyDict_GetItemRef(tasks.as_ptr(), event_loop.as_ptr(), &raw mut before);
+        if found < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let before = Bound::from_owned_ptr_or_opt(py, before);
         let failed = match task {
             Some(task) => ffi::PyDict_SetItem(tasks.as_ptr(), event_loop.as_ptr(), task.as_ptr()),
             None if before.is_some() => ffi::PyDict_DelItem(tasks.as_ptr(), event_loop.as_ptr()),

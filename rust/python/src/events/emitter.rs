@@ -77,11 +77,13 @@ impl Emitter {
     #[inline]
     fn found<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Route>> {
         let py = slf.py();
-        // SAFETY: attached; a dict and a live object. What is lent is made ours at once; a key that
+        // SAFETY: attached; a dict and a live object, and what is found is a new reference. A key that
         // cannot be hashed fails here, and again where the route is looked for.
         let found = unsafe {
-            let found = ffi::PyDict_GetItemWithError(slf.get()._routes.as_ptr(), key.as_ptr());
-            Bound::from_borrowed_ptr_or_opt(py, found)
+            let mut found = std::ptr::null_mut();
+            let routes = slf.get()._routes.as_ptr();
+            ffi::compat::PyDict_GetItemRef(routes, key.as_ptr(), &raw mut found);
+            Bound::from_owned_ptr_or_opt(py, found)
         };
         match found {
             // SAFETY: only `_find_route` adds to it.
