@@ -63,8 +63,8 @@ class Bare:
     number: int
 
 
-async def bare_handler(message: Any) -> int:
-    return int(message.number)
+async def bare_handler(message: Bare) -> int:
+    return message.number
 
 
 def bare() -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import anyio
@@ -9,7 +10,7 @@ import dishka
 import pytest
 
 from penstock import Command, CommandBus, QueryBus, StreamQuery
-from penstock.cqrs import DishkaResolver, Factories, Misfits
+from penstock.cqrs import DishkaResolver, Factories, Misfits, NoHandler
 from penstock.errors import Misuse
 
 
@@ -269,3 +270,17 @@ async def test_calls_within_a_scope_that_is_open_already():
     with pytest.raises(Misuse, match="is no scope"):
         commands.within(object())
     await container.close()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_within_a_scope_that_is_cancelled_before_it_begins_leaves_nothing():
+    commands = CommandBus("users")
+    commands.register(Add, lambda command: 1)
+    async with Factories().scope(None) as scope:
+        task = asyncio.create_task(commands.within(scope).execute(Add()))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await commands.within(scope).execute(Add()) == 1
+        with pytest.raises(NoHandler):
+            commands.within(scope).execute("unknown", 1)

@@ -146,6 +146,22 @@ async def test_handlers_of_every_form(commands: CommandBus):
     assert await commands.execute(Partial()) == "partial"
 
 
+@pytest.mark.parametrize("inline", [False, True])
+async def test_a_plain_function_may_wrap_an_async_one(commands: CommandBus, inline):
+    async def handle(command: Plain) -> str:
+        await anyio.lowlevel.checkpoint()
+        return command.name
+
+    @functools.wraps(handle)
+    def wrapper(*args):
+        return handle(*args)
+
+    commands.register(Plain, wrapper, inline=inline)
+    commands.register("by-name", lambda name: handle(Plain(name)), inline=inline)
+    assert await commands.execute(Plain("Ada")) == "Ada"
+    assert await commands.execute("by-name", "Bob") == "Bob"
+
+
 async def test_a_call_that_nobody_awaits_is_told_by_its_message(commands: CommandBus):
     commands.register(Plain, lambda command: "")
     with pytest.warns(RuntimeWarning, match="coroutine 'execute Plain' was never awaited"):

@@ -161,3 +161,12 @@ async def test_in_a_table_it_needs_the_unit_of_work_and_can_be_cleared(bank: Ban
     ):
         with pytest.raises(Misuse):
             wrong()
+
+
+def test_messages_that_are_never_equal_are_refused():
+    class Identity(Command[int]):
+        key = "a"
+
+    commands = CommandBus("bank").use(Idempotent(lambda command: command.key))
+    with pytest.raises(Misuse, match="two Identity are never equal"):
+        commands.register(Identity, lambda command: 1)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from penstock import Message, MessageQueue, Relay
-from penstock.cqrs import Projection, Sqlite, UnitOfWork, View
+from penstock.cqrs import EventLog, Projection, Sqlite, UnitOfWork, View
 from penstock.errors import Conflict, Misuse
 
 from .conftest import Bank, Open, Opened, open_account
@@ -188,6 +188,30 @@ async def test_events_that_the_log_has_forgotten_are_missed(bank: Bank):
     assert await projection.rebuild() == 1
     assert rows(bank) == [(3, 1, 1)]
     assert await projection.catch_up() == 0
+
+
+async def test_a_logs_own_codec_reads_it(bank: Bank):
+    class Lines:
+        content_type = "text/plain"
+
+        def encode(self, value: Opened) -> bytes:
+            return f"{value.number} {value.amount}".encode()
+
+        def decode(self, payload: bytes) -> Opened:
+            return Opened(*map(int, payload.decode().split()))
+
+    log = EventLog("lines", codec=Lines())
+    log.create_tables(bank.connection)
+    async with Sqlite(bank.path, log=log) as units:
+        projection = totals(bank, units, log=log)
+        projection.create_tables(bank.connection)
+
+        async def work(unit: UnitOfWork) -> None:
+            unit.append(Opened(7, 8))
+
+        await units.transact(work)
+        assert await projection.catch_up() == 1
+    assert rows(bank) == [(7, 8, 1)]
 
 
 async def test_another_version_has_to_be_rebuilt(bank: Bank):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 import types
@@ -15,6 +16,7 @@ from penstock import Command, CommandBus, Relay, Saga, SagaStore
 from penstock.cqrs import (
     DriverUnits,
     EventLog,
+    Idempotent,
     Logged,
     Misfits,
     Sqlite,
@@ -98,6 +100,117 @@ async def test_a_tasks_own_cancel_rolls_back_before_it_goes_on(bank: Bank):
         await task
     assert bank.rows() == []
     assert not bank.units._connection.in_transaction
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("in_memory", [False, True])
+async def test_cancelled_during_the_commit_it_is_committed_with_all_that_is_behind(
+    bank: Bank, in_memory
+):
+    committing, go, after, bus = threading.Event(), threading.Event(), [], Bus()
+
+    class Slow(sqlite3.Connection):
+        def commit(self) -> None:
+            committing.set()
+            go.wait(10)
+            super().commit()
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            bank.path, isolation_level=None, check_same_thread=False, factory=Slow
+        )
+
+    commands = CommandBus("bank")
+    if in_memory:
+        commands.use(Idempotent(lambda command: str(command.number)))
+    async with Sqlite(connect, outbox=bank.outbox) as units:
+        commands.use(Transactional(units, emit=bus))
+
+        @commands.handles
+        async def open_it(command: Open, unit: UnitOfWork) -> int:
+            unit.after(lambda: after.append(command.number))
+            return await open_account(command, unit)
+
+        task = asyncio.create_task(commands.execute(Open(1)))
+        while not committing.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while not bus.told:  # noqa: ASYNC110 - told by another task
+            await asyncio.sleep(0)
+        assert bank.rows() == [(1, 0)]
+        assert after == [1]
+        if in_memory:
+            assert await commands.execute(Open(1)) == 1
+        assert bank.rows() == [(1, 0)]
+
+
+async def test_what_failed_within_is_not_committed_by_half(bank: Bank):
+    class Outer(Command[int]): ...
+
+    bus = Bus()
+    bank.commands.use(Transactional(bank.units, emit=bus))
+
+    @bank.commands.handles
+    async def inner(command: Open, unit: UnitOfWork) -> int:
+        await open_account(command, unit)
+        raise LookupError("in the middle")
+
+    @bank.commands.handles
+    async def outer(command: Outer, unit: UnitOfWork) -> int:
+        with contextlib.suppress(LookupError):
+            await bank.commands.execute(Open(99))
+        return 1
+
+    with pytest.raises(Misuse, match="Outer went on although Open, which it had sent") as got:
+        await bank.commands.execute(Outer())
+    assert isinstance(got.value.__cause__, LookupError)
+    assert (bank.rows(), bank.outgoing(), bus.told) == ([], 0, [])
+
+
+async def test_what_fails_behind_the_commit_fails_nobody(bank: Bank, caplog):
+    bus, after = Bus(), []
+    bank.commands.use(Transactional(bank.units, emit=bus))
+
+    def fails() -> None:
+        raise ValueError("behind")
+
+    @bank.commands.handles
+    async def open_it(command: Open, unit: UnitOfWork) -> int:
+        unit.after(fails)
+        unit.after(lambda: after.append(1))
+        return await open_account(command, unit)
+
+    assert await bank.commands.execute(Open(1)) == 1
+    assert (after, len(bus.told)) == ([1], 1)
+    assert "Open is committed, and" in caplog.text
+
+
+async def test_closing_waits_for_the_transaction_under_way(bank: Bank):
+    begun, go = anyio.Event(), anyio.Event()
+    units = Sqlite(bank.path)
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.connection.execute("INSERT INTO account VALUES (1, 1)")
+        begun.set()
+        await go.wait()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(units.transact, work)
+        await begun.wait()
+        with pytest.raises(Misuse, match="would stop the loop that it needs"):
+            units.close()
+        closing = threading.Thread(target=units.close)
+        closing.start()
+        go.set()
+    await anyio.to_thread.run_sync(closing.join)
+    assert bank.rows() == [(1, 1)]
+    with pytest.raises(Closed):
+        await units.transact(work)
+    units.close()
 
 
 async def test_what_a_command_sends_is_in_its_unit(bank: Bank):

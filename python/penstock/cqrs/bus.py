@@ -223,7 +223,16 @@ class Bus:
 
     # -- calling -----------------------------------------------------------------------------
 
+    def found(self, message: Any, data: tuple[Any, ...]) -> tuple[Call, Any]:
+        """What `execute` calls for a message, and with what. Raises as it does."""
+        if data:
+            return self._call_named(message, data), data[0]
+        return self._calls[type(message)], message
+
     def _by_name(self, name: object, data: tuple[Any, ...]) -> Any:
+        return self._call_named(name, data)(data[0])
+
+    def _call_named(self, name: object, data: tuple[Any, ...]) -> Call:
         if not isinstance(name, str):
             raise Misuse(
                 f"{self!r}: {name!r} was given data beside it",
@@ -236,7 +245,7 @@ class Bus:
         call = self._named.get(name)
         if call is None:
             self.refuse(name)
-        return call(data[0])
+        return call
 
     def refuse(self, kind: Kind) -> NoReturn:
         """Raise what there is to say of a message that nobody handles."""

@@ -94,9 +94,15 @@ def _of_behaviours(entry: Entry) -> Iterator[str]:
         )
 
 
+# PEP 484: an int will do where a float is wanted.
+_PROMOTED = {(int, float), (int, complex), (float, complex)}
+
+
 def _fits(returned: Any, wanted: Any) -> bool:
     """False only where it is certain; type checkers know more."""
     if returned is None or returned is Any or wanted is Any or isinstance(returned, str):
+        return True
+    if returned == wanted or (returned, wanted) in _PROMOTED:
         return True
     if returned is type(None):
         return wanted in (None, type(None)) or type(None) in get_args(wanted)
@@ -107,7 +113,10 @@ def _fits(returned: Any, wanted: Any) -> bool:
     plain = [get_origin(each) or each for each in (returned, wanted)]
     if not all(isinstance(each, type) for each in plain):
         return True
-    return issubclass(plain[0], plain[1])
+    try:
+        return issubclass(plain[0], plain[1])
+    except TypeError:  # a TypedDict, a Protocol: nothing that can be told here
+        return True
 
 
 def _shown(annotation: Any) -> str:

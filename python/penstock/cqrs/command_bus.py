@@ -140,7 +140,7 @@ class WithinCommands(Within):
     def execute(self, command: str, data: Any, /) -> Coroutine[Any, Any, Any]: ...
     def execute(self, command: Any, /, *data: Any) -> Coroutine[Any, Any, Any]:
         """As `CommandBus.execute`."""
-        return self._in_scope(self._bus.execute(command, *data))
+        return self._execute(command, data)
 
 
 class SyncCommands(SyncBus):

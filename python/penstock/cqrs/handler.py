@@ -178,7 +178,11 @@ def _check_form(form: str, given: Any, where: str, *, inline: bool, is_stream: b
 def _check_fit(kind: Kind, annotated: Any, label: str) -> None:
     if isinstance(kind, str) or not isinstance(annotated, type):
         return
-    if not issubclass(kind, annotated):
+    try:
+        fits = issubclass(kind, annotated)
+    except TypeError:  # a Protocol: nothing that can be told here
+        return
+    if not fits:
         raise Misuse(
             f"{label} handles {named(annotated)}, and was registered for {named(kind)}",
             hint=f"register({annotated.__name__}, …), or mend the annotation",

@@ -148,7 +148,9 @@ class Projection:
         if not isinstance(topic, str) or not topic:
             self._refuse(f"on({event!r}) is neither a class nor a topic", 'on("user.created")')
         wanted = event if is_class else type
-        codec = self._log.codec if wanted is None and self._log is not None else JsonCodec(wanted)
+        own = None if self._log is None else self._log.codec
+        is_own = own is not None and (wanted is None or not isinstance(own, JsonCodec))
+        codec: Codec = own if is_own and own is not None else JsonCodec(wanted)
 
         def register(fn: Callable[[View, E], object]) -> Callable[[View, E], object]:
             if not callable(fn) or inspect.iscoroutinefunction(fn):

@@ -154,7 +154,7 @@ class WithinQueries(Within):
     def execute(self, query: str, data: Any, /) -> Coroutine[Any, Any, Any]: ...
     def execute(self, query: Any, /, *data: Any) -> Coroutine[Any, Any, Any]:
         """As `QueryBus.execute`."""
-        return self._in_scope(self._bus.execute(query, *data))
+        return self._execute(query, data)
 
     def stream(self, query: StreamQuery[T], /) -> Stream[T]:
         """As `QueryBus.stream`; the scope has to stay open as long as it is read."""

@@ -7,10 +7,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from penstock.errors import Closed, Misuse
+from penstock._loops import current_hub
+from penstock.errors import Closed, Empty, Misuse
 from penstock.outbox import Outbox
 from penstock.queues import Queue
 
@@ -22,6 +24,11 @@ from .written import Written
 __all__ = ("Sqlite",)
 
 R = TypeVar("R")
+
+
+def _commit(connection: sqlite3.Connection, unit: UnitOfWork[sqlite3.Connection]) -> None:
+    connection.commit()
+    unit.is_committed = True
 
 
 class Sqlite:
@@ -88,6 +95,8 @@ class Sqlite:
             )
         await self._turn.aget()
         try:
+            if self._is_closed:
+                raise Closed(f"{self!r} is closed", hint="use it inside of its block")
             return await self._transact(work)
         finally:
             self._turn.put_nowait(None)
@@ -107,7 +116,7 @@ class Sqlite:
                     f"{self!r}: the handler has ended the transaction itself",
                     hint="leave COMMIT and ROLLBACK to the unit of work; raise to undo it",
                 )
-            await self._lane.run(connection.commit)
+            await self._lane.run(partial(_commit, connection, unit))
         except BaseException:
             if unit is not None:
                 unit.end()
@@ -117,8 +126,6 @@ class Sqlite:
         return result
 
     def _begin(self) -> sqlite3.Connection:
-        if self._is_closed:
-            raise Closed(f"{self!r} is closed", hint="use it inside of its block")
         if self._connection is None:
             self._connection = self._connect()
         self._connection.execute("BEGIN IMMEDIATE")
@@ -161,15 +168,30 @@ class Sqlite:
             await self._lane.run(connection.rollback)
 
     def close(self) -> None:
-        """Close the connection and end the thread, when no transaction is under way any more."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
+        """Close the connection and end the thread; blocks for the transaction under way.
+
+        Raises Misuse on an event loop's thread while there is one: it would wait for itself.
+        """
+        try:
+            self._turn.get_nowait()
+        except Empty:
+            self._refuse_on_a_loop()
+            self._turn.get()
+        try:
+            self._close_connection()
+        finally:
+            self._turn.put_nowait(None)
         self._lane.close()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+
+    def _refuse_on_a_loop(self) -> None:
+        try:
+            current_hub()
+        except Misuse:
+            return
+        raise Misuse(
+            f"{self!r}: a transaction is under way, and close() would stop the loop that it needs",
+            hint="`async with` the units, which waits for it",
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,13 +208,13 @@ class Sqlite:
         with anyio.CancelScope(shield=True):
             await self._turn.aget()
             try:
-                await self._lane.run(self.close_connection)
+                if not self._is_closed:
+                    await self._lane.run(self._close_connection)
             finally:
                 self._turn.put_nowait(None)
         self._lane.close()
 
-    def close_connection(self) -> None:
-        """Close the connection for good; on the thread that no transaction is on."""
+    def _close_connection(self) -> None:
         with self._lock:
             self._is_closed = True
             connection, self._connection = self._connection, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
-from inspect import isasyncgen, isgenerator
+from inspect import isasyncgen, isawaitable, isgenerator
 from typing import Any
 
 from penstock.errors import Misuse
@@ -43,7 +43,8 @@ def _bare(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
 
 def _inline(fn: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
     async def call(message: Any) -> Any:
-        return fn(message)
+        result = fn(message)
+        return await result if isawaitable(result) else result
 
     return call
 
@@ -122,7 +123,8 @@ def _calling(handler: Handler) -> Callable[[Any, list[Any], dict[str, Any]], Awa
         if is_async:
             return await fn(message, *args, **keywords)
         if inline:
-            return fn(message, *args, **keywords)
+            result = fn(message, *args, **keywords)
+            return await result if isawaitable(result) else result
         return await in_a_thread(lambda each: fn(each, *args, **keywords), message)
 
     return call
@@ -135,10 +137,14 @@ async def in_a_thread(fn: Callable[[Any], Any], message: Any) -> Any:
     """
     unit = current_unit.get()
     if unit is not None and unit.is_off_the_loop:
-        return fn(message)
-    import anyio.to_thread
+        result = fn(message)
+    else:
+        import anyio.to_thread
 
-    return await anyio.to_thread.run_sync(fn, message)
+        # Boxed, since trio refuses to hand over something to await from a thread.
+        (result,) = await anyio.to_thread.run_sync(lambda: (fn(message),))
+    # A wrapper around an async function is a plain one, and so is a lambda that calls one.
+    return await result if isawaitable(result) else result
 
 
 def stream_terminal_of(handler: Handler, resolver: Resolver) -> NextItems:

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from penstock._loops import current_hub
+from penstock.errors import Closed
 
 __all__ = ("Lane",)
 
@@ -27,9 +28,12 @@ class Lane:
     def __init__(self, name: str) -> None:
         self._name = name
         self._executor: ThreadPoolExecutor | None = None
+        self._is_closed = False
 
     async def run(self, fn: Callable[[], R]) -> R:
         """Call `fn` on the thread, in the caller's context variables."""
+        if self._is_closed:
+            raise Closed(f"the thread {self._name} has ended", hint="nothing runs on it any more")
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, self._name)
         place = current_hub().place()
@@ -57,6 +61,7 @@ class Lane:
 
     def close(self) -> None:
         """End the thread, once what it has been given is done. Blocks until then."""
+        self._is_closed = True
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()

@@ -56,7 +56,17 @@ class UnitOfWork(Generic[C]):
 
     """
 
-    __slots__ = ("_connection", "_events", "_run", "is_off_the_loop", "recorded", "then", "units")
+    __slots__ = (
+        "_connection",
+        "_events",
+        "_run",
+        "failure",
+        "is_committed",
+        "is_off_the_loop",
+        "recorded",
+        "then",
+        "units",
+    )
 
     def __init__(
         self,
@@ -76,6 +86,10 @@ class UnitOfWork(Generic[C]):
         self.recorded: list[Recorded] = []
         """The events so far."""
         self.then: list[Callable[[], object]] = []
+        self.is_committed = False
+        """Whether the commit is known to have happened, although it may raise a cancellation."""
+        self.failure: tuple[str, BaseException] | None = None
+        """A command within this unit that failed, and how: what it did is half done."""
 
     @property
     def connection(self) -> C:

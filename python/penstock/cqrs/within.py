@@ -9,6 +9,7 @@ from typing import Any
 from penstock.errors import Misuse
 
 from .bus import Bus
+from .chain import Call
 from .resolver import Scope, given_scope
 from .stream_behaviour import Items, NextItems
 
@@ -28,10 +29,14 @@ class Within:
         self._bus = bus
         self._scope = scope
 
-    async def _in_scope(self, call: Coroutine[Any, Any, Any]) -> Any:
+    def _execute(self, message: Any, data: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
+        # Looked up at once, and called when it is awaited.
+        return self._in_scope(*self._bus.found(message, data))
+
+    async def _in_scope(self, call: Call, message: Any) -> Any:
         token = given_scope.set(self._scope)
         try:
-            return await call
+            return await call(message)
         finally:
             given_scope.reset(token)
 

@@ -97,12 +97,28 @@ class Idempotent:
         return self._in_a_table(handler, next, self._answers)
 
     def _in_memory(self, handler: Handler, next: Next) -> Next:
+        if (
+            isinstance(handler.kind, type)
+            and getattr(handler.kind, "__eq__", None) is object.__eq__
+        ):
+            raise Misuse(
+                f"{self!r}: two {named(handler.kind)} are never equal, so none could be told to be "
+                "the same again",
+                hint="make it a dataclass",
+            )
         part = CachePart(self._cache, Place("idempotent", "", Reporter("idempotent", "", "Cache")))
         key_of, kind = self._key, handler.kind
 
         async def load(_fn: Any, args: tuple[Any, ...], _keywords: Any) -> Any:
             message = args[0]
-            return message, await next(message)
+            try:
+                return message, await next(message)
+            except BaseException as error:
+                # In a task of its own, which nobody waits for any more: what was committed when
+                # it was cancelled is answered to whoever sends it again.
+                if hasattr(error, "committed"):
+                    return message, error.committed
+                raise
 
         async def once(message: Any) -> Any:
             key = checked_key(key_of(message), kind)

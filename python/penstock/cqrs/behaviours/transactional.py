@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from typing import Any, NoReturn, Protocol
 
 from penstock.cqrs.behaviour import Next
 from penstock.cqrs.handler import Handler
@@ -28,8 +28,9 @@ class Emits(Protocol):
 class Transactional:
     """Opens a unit of work around the handler: committed when it returns, else rolled back.
 
-    Any exception rolls back, a cancellation as well. What a command's handler sends to the same bus
-    runs in the unit that is open, and is committed with it.
+    Any exception rolls back, a cancellation as well; one during the commit waits for its end, and
+    what belongs behind it happens. What a command's handler sends to the same bus runs in the unit
+    that is open, and is committed with it; if that fails, the whole is not committed.
 
     Args:
         units: what opens them, such as `Sqlite`.
@@ -61,32 +62,67 @@ class Transactional:
         async def transactional(message: Any) -> Any:
             outer = current_unit.get()
             if outer is not None and outer.units is units and not outer.is_over:
-                return await next(message)
-            recorded: list[Recorded] = []
-            then: list[Callable[[], object]] = []
+                return await _within(outer, handler, next, message)
+            opened: list[UnitOfWork[Any]] = []
+            answers: list[Any] = []
 
             async def work(unit: UnitOfWork[Any]) -> Any:
-                nonlocal recorded, then
-                recorded, then = unit.recorded, unit.then
+                opened[:] = [unit]
                 unit.units = units
                 token = current_unit.set(unit)
                 try:
-                    return await next(message)
+                    answers[:] = [await next(message)]
                 finally:
                     unit.end()
                     current_unit.reset(token)
+                if unit.failure is not None:
+                    _refuse_half(unit.failure, handler)
+                return answers[0]
 
-            result = await units.transact(work)
-            for each in then:
-                each()
-            if bus is not None and recorded:
-                await _tell(bus, recorded, handler)
+            try:
+                result = await units.transact(work)
+            except BaseException as error:
+                if opened and opened[0].is_committed:
+                    # Cancelled during the commit: what belongs behind it has to happen, too.
+                    await _behind(opened[0], bus, handler)
+                    error.committed = answers[0]  # type: ignore[attr-defined]
+                raise
+            await _behind(opened[0], bus, handler)
             return result
 
         return transactional
 
     def __repr__(self) -> str:
         return f"Transactional({self.units!r})"
+
+
+async def _within(unit: UnitOfWork[Any], handler: Handler, next: Next, message: Any) -> Any:
+    """A command that another one's handler has sent, in the unit of that one."""
+    try:
+        return await next(message)
+    except BaseException as error:
+        unit.failure = named(handler.kind), error
+        raise
+
+
+def _refuse_half(failure: tuple[str, BaseException], handler: Handler) -> NoReturn:
+    kind, error = failure
+    raise Misuse(
+        f"{named(handler.kind)} went on although {kind}, which it had sent, failed: nothing is "
+        f"committed, as what {kind} did would be there by half",
+        hint="let the failure out, or look before you send",
+    ) from error
+
+
+async def _behind(unit: UnitOfWork[Any], bus: Emits | None, handler: Handler) -> None:
+    """What comes once it is committed. The command has succeeded, whatever goes wrong here."""
+    for each in unit.then:
+        try:
+            each()
+        except Exception:
+            logger.exception("%s is committed, and %r failed behind it", named(handler.kind), each)
+    if bus is not None and unit.recorded:
+        await _tell(bus, unit.recorded, handler)
 
 
 async def _tell(bus: Emits, recorded: list[Recorded], handler: Handler) -> None:
