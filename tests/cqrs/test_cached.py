@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import anyio
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from penstock import Command, CommandBus, Query, QueryBus
-from penstock.cqrs import Cached, Transactional, UnitOfWork
+from penstock.cqrs import Cached, Factories, Transactional, UnitOfWork
 from penstock.errors import Misuse
 from penstock.testing import FakeClock
 
@@ -172,6 +173,48 @@ async def test_what_is_loaded_while_it_is_forgotten_is_not_remembered(asked):
         go.set()
     assert answers == [10]
     assert await queries.execute(Get(1)) == 11
+
+
+async def test_a_load_that_is_shared_takes_nothing_from_one_request(asked):
+    class Session:
+        is_open = True
+
+    def session() -> Iterator[Session]:
+        made = Session()
+        yield made
+        made.is_open = False
+
+    factories, go = Factories().add(Session, session), anyio.Event()
+    queries = QueryBus("numbers", resolver=factories).use(Cached(60.0))
+
+    @queries.handles
+    async def get(query: Get, session: Session) -> bool:
+        asked.append(1)
+        await go.wait()
+        return session.is_open
+
+    answers = []
+
+    async def request() -> None:
+        async with factories.scope(None) as scope:
+            answers.append(await queries.within(scope).execute(Get(1)))
+
+    async with anyio.create_task_group() as tasks:
+        leader = anyio.CancelScope()
+
+        async def lead() -> None:
+            with leader:
+                await request()
+
+        tasks.start_soon(lead)
+        while not asked:
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(request)
+        await anyio.lowlevel.checkpoint()
+        leader.cancel()
+        await anyio.lowlevel.checkpoint()
+        go.set()
+    assert answers == [True]
 
 
 def test_what_cannot_be_remembered_is_refused():

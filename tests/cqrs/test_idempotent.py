@@ -170,3 +170,16 @@ def test_messages_that_are_never_equal_are_refused():
     commands = CommandBus("bank").use(Idempotent(lambda command: command.key))
     with pytest.raises(Misuse, match="two Identity are never equal"):
         commands.register(Identity, lambda command: 1)
+
+
+async def test_an_answer_that_would_be_told_otherwise_is_refused(bank: Bank):
+    answers = Answers("bank")
+    answers.create_tables(bank.connection)
+    commands = CommandBus("bank")
+    commands.use(Transactional(bank.units), Idempotent(lambda data: "a", answers=answers))
+    commands.register("plain", lambda data: {"n": 1})
+    commands.register("typed", lambda data: Receipt(1))
+    for _ in range(2):
+        assert await commands.execute("plain", {}) == {"n": 1}
+    with pytest.raises(Misuse, match=r"returned Receipt\(number=1\), and who sends it again would"):
+        await commands.execute("typed", {})

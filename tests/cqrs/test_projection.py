@@ -126,6 +126,26 @@ async def test_it_is_rebuilt_beside_what_is_read_and_switched(bank: Bank):
     assert await old.catch_up() == 1
 
 
+async def test_views_and_triggers_on_it_outlive_a_rebuild(bank: Bank):
+    projection = totals(bank, bank.units)
+    projection.create_tables(bank.connection)
+    bank.connection.execute("PRAGMA foreign_keys = ON")
+    bank.connection.execute("CREATE VIEW rich AS SELECT number FROM totals WHERE amount > 5")
+    bank.connection.execute("CREATE TABLE audit (n)")
+    bank.connection.execute(
+        "CREATE TRIGGER seen AFTER INSERT ON account BEGIN"
+        " INSERT INTO audit SELECT count(*) FROM totals; END"
+    )
+    await write(bank, ("open", 1, 10), ("open", 2, 1))
+    for _ in range(2):
+        assert await projection.rebuild() == 2
+        assert bank.connection.execute("SELECT * FROM rich").fetchall() == [(1,)]
+    bank.connection.execute("INSERT INTO account VALUES (1, 1)")
+    assert bank.connection.execute("SELECT * FROM audit").fetchall() == [(2,)]
+    with pytest.raises(Misuse, match="its tables refer to others"):
+        Projection("t", bank.log, bank.units, tables={"t": "id REFERENCES account (number)"})
+
+
 async def test_a_rebuild_that_is_left_changes_nothing_and_the_next_clears_up(bank: Bank):
     projection = totals(bank, bank.units, batch=1)
     projection.create_tables(bank.connection)
@@ -281,6 +301,11 @@ async def test_events_without_a_place_count_by_their_id(bank: Bank):
         await projection.apply(sent(None, "account.opened", {"number": 1, "amount": 1}, "a"))
         await projection.apply(sent(7, "paid", {"number": 1, "amount": 1}, "b"))
     assert rows(bank) == [(1, 2, 2)]
+    for place in ("bank:x", "bank:", "bank:-1", "7", "bank:0"):
+        with pytest.raises(Misuse, match="which is no place"):
+            await projection.apply(
+                SimpleNamespace(topic="paid", data={}, id="c", headers={"penstock-log": place})
+            )
     with pytest.raises(Misuse, match="has no topic and id"):
         await projection.apply({"number": 1})
 

@@ -136,9 +136,13 @@ async def test_cancelled_during_the_commit_it_is_committed_with_all_that_is_behi
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.sleep(0)
+        again = asyncio.create_task(commands.execute(Open(1))) if in_memory else None
+        await asyncio.sleep(0)
         go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
+        if again is not None:  # sent again while the commit was under way
+            assert await again == 1
         while not bus.told:  # noqa: ASYNC110 - told by another task
             await asyncio.sleep(0)
         assert bank.rows() == [(1, 0)]
@@ -169,6 +173,40 @@ async def test_what_failed_within_is_not_committed_by_half(bank: Bank):
         await bank.commands.execute(Outer())
     assert isinstance(got.value.__cause__, LookupError)
     assert (bank.rows(), bank.outgoing(), bus.told) == ([], 0, [])
+
+
+async def test_what_outlives_its_unit_is_not_committed_by_half(bank: Bank):
+    class Outer(Command[int]): ...
+
+    begun, go, failed = anyio.Event(), anyio.Event(), []
+    bank.commands.use(bank.transactional)
+
+    @bank.commands.handles
+    async def inner(command: Open, unit: UnitOfWork) -> int:
+        unit.connection.execute("INSERT INTO account VALUES (99, 0)")
+        begun.set()
+        await go.wait()
+        unit.append(Opened(99, 0))
+        return 1
+
+    async def later() -> None:
+        with pytest.raises(Closed):
+            await bank.commands.execute(Open(99))
+        failed.append(True)
+
+    async with anyio.create_task_group() as tasks:
+
+        @bank.commands.handles
+        async def outer(command: Outer, unit: UnitOfWork) -> int:
+            tasks.start_soon(later)
+            await begun.wait()
+            return 1
+
+        with pytest.raises(Misuse, match="Outer has ended, and 1 of the commands it sent"):
+            await bank.commands.execute(Outer())
+        go.set()
+    assert failed == [True]
+    assert bank.rows() == []
 
 
 async def test_what_fails_behind_the_commit_fails_nobody(bank: Bank, caplog):

@@ -100,6 +100,17 @@ def test_queries_and_streams_alike():
     queries.validate(packages=__name__)
 
 
+def test_a_behaviour_for_nobody_is_found():
+    commands = CommandBus("users")
+    commands.register(Handled, handled)
+    commands.use(Logged(), only=(Handled, "creat-user"))
+    with pytest.raises(Misfits) as caught:
+        commands.validate(packages="nothing")
+    assert caught.value.findings == (
+        "Logged() is used for 'creat-user' only, which nobody handles",
+    )
+
+
 async def test_a_service_that_starts_validates():
     commands = CommandBus("users", packages=__name__)
     commands.register(Handled, handled)

@@ -315,6 +315,12 @@ class Bus:
             return dict(self._entries)
 
     @property
+    def uses(self) -> list[Use]:
+        """The behaviours, in order; a copy."""
+        with self._lock:
+            return list(self._uses)
+
+    @property
     def kinds(self) -> tuple[type, ...]:
         """The bases of what may be sent here."""
         return self._sent

@@ -22,7 +22,7 @@ __all__ = ("findings_of",)
 def findings_of(bus: Bus, packages: Sequence[str]) -> list[str]:
     """Everything that cannot work, one line each."""
     entries = bus.entries
-    found = [*_without_handler(bus, packages)]
+    found = [*_without_handler(bus, packages), *_for_nobody(bus)]
     for entry in entries.values():
         found += _of_handler(entry.handler, bus)
         found += _of_behaviours(entry)
@@ -48,6 +48,13 @@ def _is_packages(kind: type, packages: Sequence[str]) -> bool:
     return not packages or any(
         kind.__module__ == each or kind.__module__.startswith(f"{each}.") for each in packages
     )
+
+
+def _for_nobody(bus: Bus) -> Iterator[str]:
+    for use in bus.uses:
+        for kind in use.only:
+            if not any(use.names(kind, each) for each in bus.entries):
+                yield f"{use.behaviour!r} is used for {named(kind)} only, which nobody handles"
 
 
 def _of_handler(handler: Handler, bus: Bus) -> Iterator[str]:

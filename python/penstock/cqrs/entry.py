@@ -22,11 +22,14 @@ class Use:
 
     def is_for(self, kind: Kind) -> bool:
         """Whether it runs around the handler of `kind`."""
-        return not self.only or any(
-            kind == each
-            or (isinstance(kind, type) and isinstance(each, type) and issubclass(kind, each))
-            for each in self.only
-        )
+        return not self.only or any(self.names(each, kind) for each in self.only)
+
+    @staticmethod
+    def names(only: Kind, kind: Kind) -> bool:
+        """Whether `only` stands for `kind`: as itself, or as a base of it."""
+        if isinstance(only, type) and isinstance(kind, type):
+            return issubclass(kind, only)
+        return only == kind
 
 
 @dataclass(slots=True)

@@ -108,6 +108,11 @@ class Projection:
             self._refuse(f"units={units!r}", 'Sqlite("orders.db")')
         if not tables or not all(isinstance(each, str) and each for each in tables.values()):
             self._refuse(f"tables={tables!r}", 'tables={"users": "id TEXT PRIMARY KEY"}')
+        if any(re.search(r"\bREFERENCES\b", each, re.IGNORECASE) for each in tables.values()):
+            self._refuse(
+                "its tables refer to others, and a rebuild puts new ones in their place",
+                "leave REFERENCES out: the events were checked when they happened",
+            )
         for table in [*tables, *(indexes or {})]:
             if not _NAME.match(table) or table not in tables:
                 self._refuse(f"{table!r} is no name of a table", "letters, digits, underscores")
@@ -203,6 +208,8 @@ class Projection:
         """
         headers: Mapping[str, str] = getattr(event, "headers", None) or {}
         feed, _, seq = headers.get(SEQ, "").rpartition(":")
+        if SEQ in headers and not (feed and seq.isdecimal() and int(seq)):
+            self._refuse(f"{event!r} has {SEQ}: {headers[SEQ]!r}, which is no place", "log:number")
         if self._log is not None:
             await self.catch_up()
             return

@@ -66,6 +66,7 @@ class UnitOfWork(Generic[C]):
         "recorded",
         "then",
         "units",
+        "within",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class UnitOfWork(Generic[C]):
         self.recorded: list[Recorded] = []
         """The events so far."""
         self.then: list[Callable[[], object]] = []
+        self.within = 0
+        """Commands that are being executed in it, sent by its handler."""
         self.is_committed = False
         """Whether the commit is known to have happened, although it may raise a cancellation."""
         self.failure: tuple[str, BaseException] | None = None

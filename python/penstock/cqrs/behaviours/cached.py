@@ -9,6 +9,7 @@ from penstock import _clock as clock
 from penstock.cqrs.behaviour import Next
 from penstock.cqrs.handler import Handler
 from penstock.cqrs.message import Command, named
+from penstock.cqrs.resolver import given_scope
 from penstock.cqrs.unit import current_unit
 from penstock.errors import Misuse
 from penstock.resilience import Cache
@@ -26,7 +27,8 @@ class Cached:
 
     As the strategy `Cache`, whose rules it has: a load belongs to none of those who wait for it,
     and an answer is handed out as it is, not copied. What it must not outlive is told by
-    `forget`, or by `forgotten_by` in a command's chain.
+    `forget`, or by `forgotten_by` in a command's chain. A query that needs its own answer is told;
+    two that need each other, asked at the same moment, wait for each other until a deadline.
 
     Args:
         ttl: seconds for which an answer is fresh.
@@ -72,6 +74,7 @@ class Cached:
         entries, ask = part.entries, part.ask
 
         async def load(_fn: Any, args: tuple[Any, ...], _keywords: Any) -> Any:
+            given_scope.set(None)  # the leader's may be closed before this is done
             return await next(args[0])
 
         async def cached(message: Any) -> Any:

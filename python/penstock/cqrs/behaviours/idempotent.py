@@ -12,6 +12,7 @@ from penstock.cqrs.behaviour import Next
 from penstock.cqrs.handler import Handler
 from penstock.cqrs.log import engine
 from penstock.cqrs.message import Command, named, result_of
+from penstock.cqrs.resolver import given_scope
 from penstock.cqrs.unit import current_unit
 from penstock.errors import Conflict, Misuse
 from penstock.outbox.transactions import Transaction, check_connection, check_transaction
@@ -111,6 +112,7 @@ class Idempotent:
 
         async def load(_fn: Any, args: tuple[Any, ...], _keywords: Any) -> Any:
             message = args[0]
+            given_scope.set(None)  # the leader's may be closed before this is done
             try:
                 return message, await next(message)
             except BaseException as error:
@@ -165,11 +167,18 @@ class Idempotent:
             answer = await next(message)
             try:
                 kept = result_codec.encode(answer)
+                again = result_codec.decode(kept)
             except (TypeError, ValueError) as error:
                 raise Misuse(
                     f"{self!r}: what {handler.label} returned cannot be kept: {error}",
                     hint="return plain data or a dataclass of it",
                 ) from error
+            if again != answer:
+                raise Misuse(
+                    f"{self!r}: {handler.label} returned {answer!r}, and who sends it again would "
+                    f"be told {again!r}",
+                    hint="say what it is answered with: Command[Receipt]; names have plain data",
+                )
             database.keep(connection, name, whole, told, kept)
             return answer
 

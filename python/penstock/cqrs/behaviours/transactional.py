@@ -77,6 +77,12 @@ class Transactional:
                     current_unit.reset(token)
                 if unit.failure is not None:
                     _refuse_half(unit.failure, handler)
+                if unit.within:
+                    raise Misuse(
+                        f"{named(handler.kind)} has ended, and {unit.within} of the commands it "
+                        "sent have not: nothing is committed, as theirs would be there by half",
+                        hint="await what it sends; what may come later belongs to an event",
+                    )
                 return answers[0]
 
             try:
@@ -98,11 +104,14 @@ class Transactional:
 
 async def _within(unit: UnitOfWork[Any], handler: Handler, next: Next, message: Any) -> Any:
     """A command that another one's handler has sent, in the unit of that one."""
+    unit.within += 1
     try:
         return await next(message)
     except BaseException as error:
         unit.failure = named(handler.kind), error
         raise
+    finally:
+        unit.within -= 1
 
 
 def _refuse_half(failure: tuple[str, BaseException], handler: Handler) -> NoReturn:

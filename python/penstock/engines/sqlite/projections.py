@@ -102,9 +102,15 @@ def switch(connection: Any, name: str, version: str, tables: Mapping[str, str]) 
     now = place(connection, name)
     assert now is not None, "it is being rebuilt"
     assert now.shadow is not None, "it is being rebuilt"
-    for table, shadow in shadow_names(tables, now.shadow).items():
-        connection.execute(f'DROP TABLE IF EXISTS "{table}"')
-        connection.execute(f'ALTER TABLE "{shadow}" RENAME TO "{table}"')
+    # Otherwise renaming looks into the user's views and triggers, where the table is missing.
+    ((legacy,),) = all_rows(connection, name, "PRAGMA legacy_alter_table", ())
+    connection.execute("PRAGMA legacy_alter_table = ON")
+    try:
+        for table, shadow in shadow_names(tables, now.shadow).items():
+            connection.execute(f'DROP TABLE IF EXISTS "{table}"')
+            connection.execute(f'ALTER TABLE "{shadow}" RENAME TO "{table}"')
+    finally:
+        connection.execute(f"PRAGMA legacy_alter_table = {legacy}")
     position = now.shadow_position
     connection.execute(sql.SWITCH, (version, position, position, name))
     connection.execute(sql.DROP_AHEAD, (name, position))
