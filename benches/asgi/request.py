@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
-from benches.case import Case, Contender, Lap, Work, cost
+from benches.case import Case, Contender, Lap, Target, Work, cost
 from benches.loops import kept
 
 SCOPE = {
@@ -79,5 +79,6 @@ CASES = (
         ],
         is_right=lambda n, answer: answer == n,
         figures=[cost()],
+        targets=[Target(15e-6)],
     ),
 )

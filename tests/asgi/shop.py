@@ -90,7 +90,7 @@ class Shop:
         self.queue: MessageQueue[dict[str, str]] = MessageQueue(
             "deliveries", self.url, retry=Retry(attempts=100, delay=0.01)
         )
-        self.store = SagaStore.open(self.url, sagas=[self.order], lease=2.0)
+        self.store = SagaStore.open(self.url, sagas=[self.order])
         relay = Relay(self.outbox, source=self.url, to=self.queue)
         consumer = self.queue.consumer(self.deliver, concurrency=4)
         self.service = Service("shop", drain=30.0)

@@ -152,7 +152,7 @@ def test_a_signal_drains_a_program_without_a_server_as_well(loop: str, tmp_path:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("loop", ["trio"])
 async def test_what_was_left_by_a_kill_is_settled_by_the_next_start(loop: str, tmp_path: Path):
     """The same accounting after SIGKILL, where something is left: the test can tell."""
     process = start(tmp_path, "asyncio")

@@ -95,6 +95,25 @@ def test_extras_are_fields(log):
     assert line["what"] == "<class 'object'>"
 
 
+def test_an_extra_takes_no_other_field_s_place():
+    formatter = JsonFormatter(fields={"service": "orders"})
+    record = logging.makeLogRecord({"msg": "real", "levelname": "ERROR", "name": "desk"})
+    extra = {"level": "INFO", "time": "never", "logger": "fake", "exception": "none"}
+    extra |= {"service": "fake", "stack": "no", "level_": "another"}
+    vars(record).update(extra)
+    pairs = json.loads(formatter.format(record), object_pairs_hook=list)
+    names = [name for name, _ in pairs]
+    assert len(names) == len(set(names))
+    line = dict(pairs)
+    assert (line["level"], line["logger"], line["service"]) == ("ERROR", "desk", "orders")
+    assert line["time"] != "never"
+    assert not {"exception", "stack"} & set(line)
+    assert (line["time_"], line["logger_"], line["service_"]) == ("never", "fake", "fake")
+    assert {line["level_"], line["level__"]} == {"INFO", "another"}
+    with pytest.raises(Misuse, match="are called as what is in every line"):
+        JsonFormatter(fields={"level": "INFO"})
+
+
 class Awkward:
     def __repr__(self) -> str:
         raise LookupError

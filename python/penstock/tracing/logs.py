@@ -17,6 +17,7 @@ _IDS = ("trace_id", "span_id", "correlation_id")
 _USUAL = len(vars(logging.makeLogRecord({})))
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", *_IDS}
 """What every record has; anything else came by `extra=`."""
+_WRITTEN = frozenset({"time", "level", "logger", "exception", "stack", "message", *_IDS})
 
 
 class JsonFormatter(logging.Formatter):
@@ -24,12 +25,14 @@ class JsonFormatter(logging.Formatter):
 
     For logs that a machine reads: `handler.setFormatter(JsonFormatter())`. Fields, in this order:
     `time` (UTC, RFC 3339, microseconds), `level`, `logger`, `message`; `trace_id` and `span_id`
-    inside of a trace; `correlation_id` where there is one; what came by `extra=`, which cannot
-    take the names above; `exception` and `stack`. What JSON does not know is written by `repr`.
+    inside of a trace; `correlation_id` where there is one; what came by `extra=`; `exception`
+    and `stack`. An extra that is called as another field is has an underscore behind its name.
+    What JSON does not know is written by `repr`.
     Only ASCII is written, a line has no line break inside, and no value makes it raise.
 
     Args:
-        fields: more fields for every line, such as `{"service": "orders"}`.
+        fields: more fields for every line, such as `{"service": "orders"}`. Raises Misuse for
+            names that every line has anyway.
 
     A handler that formats in another thread (`QueueListener`) finds no context there: give the
     handler in front of it the filter `LogContext`, which notes the ids in the record. Any thread.
@@ -39,7 +42,14 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, *, fields: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self._fields = "".join(f",{_quoted(str(k))}:{_json(v)}" for k, v in (fields or {}).items())
+        fields = {str(name): value for name, value in (fields or {}).items()}
+        if _WRITTEN & fields.keys():
+            raise Misuse(
+                f"JsonFormatter: fields={fields!r} are called as what is in every line",
+                hint=f"call them something else than {', '.join(sorted(_WRITTEN))}",
+            )
+        self._fields = "".join(f",{_quoted(name)}:{_json(fields[name])}" for name in fields)
+        self._taken = _WRITTEN | fields.keys()
         self._second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
@@ -57,7 +67,10 @@ class JsonFormatter(logging.Formatter):
         values = vars(record)
         if len(values) > _USUAL:
             for name in values.keys() - _OWN:
-                line += f",{_quoted(name)}:{_json(values[name])}"
+                free = name
+                while free in self._taken or (free != name and free in values):
+                    free += "_"
+                line += f",{_quoted(free)}:{_json(values[name])}"
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
