@@ -126,5 +126,8 @@ def awaited(
                 return Lap.since(started, heard.answer(n, count))
 
             yield lambda n: run(partial(lap, n))
+            stop = getattr(emit, "stop", None)
+            if stop is not None:
+                await_one(stop)
 
     return Contender(name, settings, opened, name if package == "" else package)
