@@ -360,3 +360,94 @@ async def test_leaving_the_block_does_not_wait_for_threads_that_go_on():
         stop.set()
         await anyio.to_thread.run_sync(thread.join)
     assert refused.is_set()
+
+
+async def test_a_weak_handler_that_goes_while_a_route_is_looked_up_makes_nobody_deaf():
+    bus = EventBus("weak")
+    heard = []
+
+    class Weak:
+        def __init__(self):
+            self.itself = self  # for the collector alone
+
+        def hears(self, data): ...
+
+    thresholds = gc.get_threshold()
+    try:
+        for threshold in range(1, 60):
+            weak = Weak()
+            bus.on("user.*", weak.hears, weak=True, inline=True)
+            off = bus.on("user.*", heard.append, inline=True)
+            del weak
+            heard.clear()
+            gc.set_threshold(threshold)
+            await bus.emit("user.created", 1)
+            await bus.emit("user.created", 2)
+            gc.set_threshold(*thresholds)
+            assert heard == [1, 2], threshold
+            off()
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def test_leaving_the_block_is_cancelled_twice():
+    ended = []
+
+    async def main():
+        bus = EventBus("twice")
+
+        async def handler(_data):
+            try:
+                await asyncio.sleep(30)
+            finally:
+                for _ in range(5):
+                    await asyncio.sleep(0.005)
+                ended.append(1)
+
+        bus.on("x", handler)
+
+        async def owner():
+            async with bus:
+                bus.emit_nowait("x")
+                await asyncio.sleep(30)
+
+        task = asyncio.ensure_future(owner())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [1]
+        assert not bus.health()
+        with pytest.raises(Misuse, match="not open"):
+            bus.emit_nowait("x")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("other", ["asyncio", "trio"])
+async def test_leaving_the_block_does_not_wait_for_a_loop_that_goes_on(other: str):
+    bus = EventBus("leaving")
+    stop = threading.Event()
+
+    async def handler(_data):
+        await anyio.lowlevel.checkpoint()
+
+    async def elsewhere():
+        # Once the bus is left, it is free for this loop.
+        while not stop.is_set():
+            with suppress(Closed, Misuse):
+                await bus.emit("x")
+
+    bus.on("x", handler)
+    async with anyio.create_task_group() as group:
+        try:
+            with anyio.fail_after(20):
+                async with bus:
+                    group.start_soon(
+                        anyio.to_thread.run_sync, lambda: anyio.run(elsewhere, backend=other)
+                    )
+                    await until(lambda: bus.statistics().emitted > 20)
+        finally:
+            stop.set()

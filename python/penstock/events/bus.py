@@ -76,7 +76,7 @@ class EventBus(Emitter):
     plain threads by `bus.sync`. asyncio, uvloop and trio. Raises Misuse for arguments that cannot
     work.
 
-    Cost: 0.4 µs for an emit with one handler that does not suspend, 0.2 µs for each further one; a
+    Cost: 0.45 µs for an emit with one handler that ends at once, 0.13 µs for each further one; a
     task for each that does.
 
     Example:

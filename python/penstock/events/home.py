@@ -149,15 +149,30 @@ class Home:
             self._queue.shutdown()
             if is_abrupt:
                 self._end_all()
-            with anyio.CancelScope(shield=True):
-                # What came between the last look and the end is begun yet.
-                await self.drain()
-            self._group.cancel_scope.cancel()
-            await self._group.__aexit__(None, None, None)
-            bus = self._bus
-            bus._set_owned(False, 0)
-            bus._set_congested(False)
-            self._settle(None)
+            try:
+                await self._end(is_abrupt)
+            finally:
+                bus = self._bus
+                bus._set_owned(False, 0)
+                bus._set_congested(False)
+                self._settle(None)
+
+    async def _end(self, is_abrupt: bool) -> None:
+        """Waits for what is under way, however often it is asked to end itself."""
+        asked: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while self.is_pending():
+                try:
+                    await self.drain()
+                except _asyncio_cancellation() as cancelled:
+                    asked = cancelled
+                    if not is_abrupt:
+                        is_abrupt = True
+                        self._end_all()
+        self._group.cancel_scope.cancel()
+        await self._group.__aexit__(None, None, None)
+        if asked is not None:
+            raise asked
 
     def _end_all(self) -> None:
         while True:

@@ -33,7 +33,9 @@ class Registry:
 
     def __init__(self, bus: EventBus, routes: dict[Any, Route]) -> None:
         self.middleware: tuple[Middleware, ...] = ()
-        self.subscriptions: list[Subscription] = []
+        self.subscriptions: tuple[Subscription, ...] = ()
+        """Exchanged and never changed: a weak handler may go, and be taken out, at any step."""
+        self._generation = 0
         self.gone = (0, 0, 0)
         """What those have come to that unsubscribed long ago."""
         self.leaving: deque[Tally] = deque()
@@ -59,9 +61,7 @@ class Registry:
             each = Subscription(self._bus, what, handler, takes, options, self._number)
             each.is_internal = internal
             self._make(each)
-            self.subscriptions.append(each)
-            self.subscriptions.sort(key=lambda each: (-each.options.priority, each.number))
-            self._routes.clear()
+            self._exchange(lambda before: tuple(sorted((*before, each), key=_order)))
         return each
 
     def check_what(self, what: object) -> None:
@@ -84,13 +84,12 @@ class Registry:
                     hint="call what `on` returned once; `is_active` tells",
                 )
             each.is_active = False
-            self.subscriptions.remove(each)
             self.leaving.append(each.native.tally)
             if len(self.leaving) > _MOST_LEAVING:
                 counts = zip(self.gone, self.leaving.popleft().counts, strict=True)
                 handled, failed, cancelled = (before + more for before, more in counts)
                 self.gone = (handled, failed, cancelled)
-            self._routes.clear()
+            self._exchange(lambda before: tuple(one for one in before if one is not each))
 
     def remove_handler(self, handler: Callable[..., Any], what: object) -> None:
         """Unsubscribes a function, from one thing or from all. Raises Misuse if it is not there."""
@@ -115,7 +114,20 @@ class Registry:
             self.middleware = (*self.middleware, layer)
             for each in self.subscriptions:
                 self._make(each)
-            self._routes.clear()
+            self._exchange(lambda before: before)
+
+    def _exchange(
+        self, change: Callable[[tuple[Subscription, ...]], tuple[Subscription, ...]]
+    ) -> None:
+        """Puts other subscriptions in place, anew if some have gone meanwhile."""
+        while True:
+            generation = self._generation
+            changed = change(self.subscriptions)
+            if generation == self._generation:
+                self._generation += 1
+                self.subscriptions = changed
+                self._routes.clear()
+                return
 
     def _make(self, each: Subscription) -> None:
         call, direct = woven(self._bus, each, self.middleware)
@@ -139,12 +151,14 @@ class Registry:
             if route is None:
                 if isinstance(key, str):
                     check_name(key, repr(self._bus))
-                heard = [each for each in self.subscriptions if each.hears(key)]
+                generation = self._generation
+                heard = [each for each in self.subscriptions if each.hears(key) and each.is_active]
                 special = any(_is_special(each) for each in heard)
                 route = Route(key, [each.native for each in heard], is_special=special)
                 if len(self._routes) >= _MOST_ROUTES:
                     self._routes.clear()
-                self._routes[key] = route
+                if generation == self._generation:
+                    self._routes[key] = route
             return route
 
     def select(self, route: Route, is_awaited: bool) -> Route:
@@ -172,6 +186,10 @@ class Registry:
             refusal = handler.subscription.refusal
             if refusal is not None and not is_written:
                 raise refusal()
+
+
+def _order(each: Subscription) -> tuple[int, int]:
+    return -each.options.priority, each.number
 
 
 def _is_special(each: Subscription) -> bool:
