@@ -1,4 +1,4 @@
-"""Guarantees that a first version broke, each seen to fail there."""
+"""Guarantees that a first version broke; nearly all of these were seen to fail there."""
 
 from __future__ import annotations
 
