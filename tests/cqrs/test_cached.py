@@ -181,8 +181,10 @@ async def test_a_load_that_is_shared_takes_nothing_from_one_request(asked):
 
     def session() -> Iterator[Session]:
         made = Session()
-        yield made
-        made.is_open = False
+        try:
+            yield made
+        finally:
+            made.is_open = False
 
     factories, go = Factories().add(Session, session), anyio.Event()
     queries = QueryBus("numbers", resolver=factories).use(Cached(60.0))
