@@ -186,15 +186,19 @@ async def test_what_is_done_behind_a_whole_answer_is_neither_cut_nor_measured(ar
     began = time.perf_counter()
 
     async def behind(scope, receive, send):
+        before = tracing.TraceContext.current().trace_id
         await plain(scope, receive, send)
         answered.append(time.perf_counter() - began)
         with anyio.CancelScope(shield=True):  # until the deadline has passed
-            await anyio.sleep(resilience.remaining() + 0.01)
+            await anyio.sleep(0.51)
         await anyio.lowlevel.checkpoint()
-        answered.append("not cut")
+        answered.append(resilience.remaining())
+        answered.append(tracing.TraceContext.current().trace_id == before)
 
     answer = await ask(around(behind), headers={"X-Request-Deadline-Ms": "500"})
-    assert (answer.status, answered[1:]) == (200, ["not cut"])
+    assert (answer.status, answered[1:]) == (200, [None, True])
+    assert resilience.remaining() is None
+    assert not tracing.TraceContext.current().is_valid
     [series] = metrics.snapshot()["http_server_request_seconds"].series
     assert series.max <= answered[0]
 
@@ -443,3 +447,18 @@ def test_what_cannot_work_is_refused():
     ):
         with pytest.raises(Misuse, match=words):
             Middleware(**options)
+
+
+async def test_an_answer_may_be_sent_by_another_task(around, store):
+    """As below Starlette's `BaseHTTPMiddleware`: its own context ends with it."""
+
+    async def elsewhere(scope, receive, send):
+        async with anyio.create_task_group() as group:
+            group.start_soon(plain, scope, receive, send)
+
+    answer = await ask(around(elsewhere), headers={"X-Request-Deadline-Ms": "50000"})
+    assert answer.status == 200
+    assert not tracing.TraceContext.current().is_valid
+    assert resilience.remaining() is None
+    [span] = store.spans()
+    assert span.attributes["http.response.status_code"] == 200

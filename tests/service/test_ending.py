@@ -241,9 +241,46 @@ async def test_work_is_waited_for_until_the_deadline_only(log: Log):
         async with service:
             group.start_soon(work)
             await begun.wait()
-        assert log[-1] == "cut a"
+        assert log[-1] == "close a"
         group.cancel_scope.cancel()
     assert service.in_flight == 0
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+async def test_who_hangs_is_cut_and_the_others_are_closed(where: str, log: Log):
+    async def hangs() -> None:
+        await anyio.sleep_forever()
+
+    store, hanging = log.part("store"), log.part("hanging", drain=hangs)
+    service = Service("orders", drain=0.05)
+    service.add(*((hanging, store) if where == "before" else (store, hanging)))
+    async with service:
+        log.clear()
+    assert "cut hanging" in log
+    assert [line for line in log if "store" in line] == [
+        "no more store",
+        "drain store",
+        "close store",
+    ]
+
+
+async def test_a_stop_that_hangs_keeps_nobody_for_ever(monkeypatch):
+    class Hanging:
+        name = "hanging"
+
+        async def start(self) -> None: ...
+
+        async def drain(self) -> None: ...
+
+        async def stop(self) -> None:
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr("penstock.service.part._STOPPING", 0.02)
+    service = Service("orders", drain=0.01)
+    service.add(Hanging())
+    with pytest.raises(PartFailed, match=r"stop\(\) of part 'hanging' took longer"):
+        async with service:
+            pass
 
 
 async def test_stop_at_once_does_not_wait_for_work(log: Log):

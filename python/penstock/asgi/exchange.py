@@ -6,6 +6,8 @@ import math
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from penstock.tracing import Activation, TraceContext
+
 from .interface import Event, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ class Exchange:
     """Sees what goes in and out, and adds the correlation id to the answer."""
 
     __slots__ = (
+        "_behind",
         "_correlation",
         "_receive",
         "_scope",
@@ -36,6 +39,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._correlation = (header, correlation.encode("ascii"))
+        self._behind: Activation[TraceContext] | None = None
         self.has_begun = False
         """An answer is on its way: there cannot be another one."""
         self.ended = 0.0
@@ -57,6 +61,11 @@ class Exchange:
         if not isinstance(template, str):
             template = getattr(self._scope.get("route"), "path", "")  # Starlette, FastAPI
         return template if isinstance(template, str) else ""
+
+    def leave(self) -> None:
+        """Put back what was current before the answer was whole."""
+        if self._behind is not None:
+            self._behind.__exit__(None, None, None)
 
     def fail(self) -> None:
         """The application has raised; the server answers 500, if anything."""
@@ -86,3 +95,6 @@ class Exchange:
             self.ended = perf_counter()
             if self.bound is not None:
                 self.bound.deadline = math.inf
+                # For policies and clients in what this task does from here on.
+                self._behind = TraceContext.current().replace(deadline=None).activate()
+                self._behind.__enter__()

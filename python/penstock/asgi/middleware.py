@@ -149,6 +149,7 @@ class Middleware:
                     exchange.fail()
                     raise
                 finally:
+                    exchange.leave()
                     self._describe(span, method, exchange)
         finally:
             self._in_flight.dec()

@@ -150,10 +150,14 @@ class Host:
         await self._finished.wait()
 
     async def end(self, deadline: float) -> None:
-        """Have it end, and cancel it at the deadline."""
-        self._close.set()
-        with anyio.CancelScope(deadline=deadline):
-            await self._over.wait()
+        """Have it end, and cancel it at the deadline; at once if it hangs in what it was asked."""
+        if self._finished.is_set() or not self._leave.is_set():
+            if not self._leave.is_set():
+                self._deadline = deadline
+                self._leave.set()
+            self._close.set()
+            with anyio.CancelScope(deadline=deadline):
+                await self._over.wait()
         if not self._over.is_set():
             await self.stop()
 

@@ -9,9 +9,13 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 
-from penstock.errors import Misuse
+from penstock.errors import Expired, Misuse
 
 __all__ = ("AnyPart", "Part", "drain_of", "hook_of", "lifetime", "name_of")
+
+
+_STOPPING = 10.0
+"""Seconds that nothing cuts short: a `stop` that hangs must not keep a program for ever."""
 
 
 @runtime_checkable
@@ -40,7 +44,7 @@ class Part(Protocol):
         """Take nothing new, finish what is under way; cancelled when the time is up."""
 
     async def stop(self) -> None:
-        """End, now. Called when all parts have drained, or instead of it; shielded."""
+        """End, now. Called when all parts have drained, or instead of it; shielded for 10 s."""
 
 
 AnyPart: TypeAlias = AbstractAsyncContextManager[object] | Part
@@ -78,8 +82,10 @@ async def _steps(part: Part) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_STOPPING, shield=True) as bound:
             await part.stop()
+        if bound.cancelled_caught:
+            raise Expired(f"stop() of part {name_of(part)!r} took longer than {_STOPPING} s")
 
 
 def hook_of(part: AnyPart, name: str, *, is_async: bool | None = None) -> Callable[..., Any] | None:

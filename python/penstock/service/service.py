@@ -25,6 +25,8 @@ from .part import AnyPart, name_of
 
 __all__ = ("Service",)
 
+_CLOSING = 1.0
+"""Seconds beyond the time to drain, and at most as many, for closing what does not hang."""
 _TURNS = 16
 """Of the loop, between the end of the block and the first request to leave."""
 
@@ -39,7 +41,8 @@ class Service:
     Args:
         name: for messages.
         drain: seconds that all parts together have to finish what is under way, when the service
-            ends. Parts that are not done by then are stopped at once.
+            ends. Parts that are not done by then are stopped at once; the others have a second more
+            to close.
 
     Three ways to use it: `async with service:`, which drains behind its block; `service.run()`,
     which blocks until SIGTERM or Ctrl-C; `service.lifespan` for ASGI frameworks. It serves once.
@@ -292,8 +295,11 @@ class Service:
             if not abrupt:
                 with anyio.CancelScope(deadline=deadline) as self._finishing:
                     await self._finish(ending, deadline)
+            # Who hangs takes nobody's time to close.
+            closing = max(deadline, anyio.current_time()) + min(_CLOSING, self.drain)
             for host in ending:
-                await (host.stop() if abrupt or self._is_urgent else host.end(deadline))
+                is_cut = abrupt or self._is_urgent or not self.drain
+                await (host.stop() if is_cut else host.end(closing))
         self._state = State.FAILED if self._failed else State.STOPPED
         leave(self._serving)
 
