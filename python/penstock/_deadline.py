@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 from . import _clock as clock
 from ._native import TraceContext, current_context_bytes
 
-__all__ = ("carried_bytes", "deadline_variable")
+__all__ = ("carried_bytes", "deadline_variable", "unbounded_copy")
 
 # Apart from the trace context's own: what is current there may be a span, which has to stay it.
 deadline_variable: ContextVar[float | None] = ContextVar("penstock_deadline", default=None)
@@ -31,3 +31,21 @@ def carried_bytes() -> bytes | None:
     if carried is None or own < carried:
         context = context.replace(deadline=own)
     return context.to_bytes()
+
+
+def unbounded_copy() -> Context:
+    """A copy of the caller's context without its deadlines, for work that is not the caller's.
+
+    Where the trace context carries one, the copy has that trace and span without it, and no
+    `current_span()`.
+    """
+    context = copy_context()
+    context.run(_unbind)
+    return context
+
+
+def _unbind() -> None:
+    deadline_variable.set(None)
+    carried = TraceContext.current()
+    if carried.deadline is not None:
+        carried.replace(deadline=None).activate().__enter__()  # it ends with the copy

@@ -14,7 +14,8 @@ import pytest
 from penstock import Policy, Service, Strangler
 from penstock._deadline import deadline_variable
 from penstock.adapters import Compare, comparing
-from penstock.resilience import AttemptTimeout, Timeout
+from penstock.resilience import AttemptTimeout, Timeout, remaining
+from penstock.tracing import TraceContext
 from tests.resilience.calls import Call, Work, everywhere, turn_until
 
 
@@ -425,7 +426,7 @@ async def test_the_candidate_knows_what_it_is_and_no_deadline_of_the_caller():
     seen = []
 
     async def candidate(n):
-        seen.append((comparing(), deadline_variable.get()))
+        seen.append((comparing(), remaining(), TraceContext.current().correlation_id))
         return n
 
     strangler = Strangler("s", aold, candidate, compare=Compare())
@@ -433,7 +434,12 @@ async def test_the_candidate_knows_what_it_is_and_no_deadline_of_the_caller():
     await strangler(1)
     deadline_variable.reset(token)
     await strangler.settled()
-    assert seen == [(True, None)]
+    came = TraceContext().replace(deadline=time.monotonic(), correlation_id="c")
+    with came.activate():
+        await strangler(1)
+        assert remaining() <= 0
+    await strangler.settled()
+    assert seen == [(True, None, None), (True, None, "c")]
     assert not comparing()
 
 

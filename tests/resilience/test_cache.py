@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from functools import partial
 
 import anyio
@@ -13,8 +14,10 @@ import pytest
 
 from penstock import Cache, Policy
 from penstock.errors import Misuse
+from penstock.resilience import remaining
 from penstock.resilience.flight import _aloft
 from penstock.testing import FakeClock, capture
+from penstock.tracing import TraceContext
 
 from .calls import Call, Work, turn_until
 
@@ -201,6 +204,17 @@ async def test_all_get_the_error(anyio_backend):
         outcomes = [await call.ended() for call in calls]
     assert [type(error) for error in outcomes] == [OSError] * 5
     assert work.started == 1
+
+
+async def test_a_load_that_others_share_has_no_deadline_of_the_first_caller():
+    async def left():
+        await anyio.lowlevel.checkpoint()
+        return remaining()
+
+    policy = Policy("cache", Cache(10.0))
+    with TraceContext().replace(deadline=time.monotonic() + 3600.0).activate():
+        assert remaining() > 0
+        assert await policy.run(left) is None
 
 
 def test_threads_share_one_load():

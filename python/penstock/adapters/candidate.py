@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
 from time import perf_counter
 from typing import Any
 
-from penstock._deadline import deadline_variable
+from penstock._deadline import unbounded_copy
 
 from .shown import bounded
 
@@ -27,8 +27,7 @@ def comparing() -> bool:
 
 def context_beside() -> Context:
     """A copy of the caller's context, without what bounds the caller: nobody waits over there."""
-    context = copy_context()
-    context.run(deadline_variable.set, None)
+    context = unbounded_copy()
     context.run(_comparing.set, True)
     return context
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from penstock._deadline import deadline_variable
+from penstock._deadline import unbounded_copy
 from penstock._loops import Place, current_hub
 
 from .lazy import asyncio_task
@@ -73,9 +73,8 @@ class AsyncFlight:
         """Begins the load; with `is_owned` it is cancelled when the last caller has gone."""
         self._is_owned = is_owned
         _aloft.add(self)
-        context = contextvars.copy_context()
         # It serves others too, so the first caller's deadline is not its own.
-        context.run(deadline_variable.set, None)
+        context = unbounded_copy()
         context.run(aboard_of.set, (*aboard_of.get(), self))
         loop, task = asyncio_task()
         if task is None:
