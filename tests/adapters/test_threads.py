@@ -186,6 +186,88 @@ async def test_the_limiter_bounds_the_threads():
     assert most[0] <= 2
 
 
+@pytest.mark.parametrize("lend", [to_async, lambda fn: partial(anyio.to_thread.run_sync, fn)])
+async def test_threads_that_wait_for_the_loop_leave_their_tokens_to_what_they_wait_for(lend):
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    results = []
+
+    def leaf():
+        return 1
+
+    async def inner():
+        return await lend(leaf)()
+
+    async def middle():
+        return await to_async(to_sync(inner))()
+
+    async def outer():
+        results.append(await to_async(to_sync(middle))())
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            for _ in range(2 * int(limiter.total_tokens)):
+                group.start_soon(outer)
+    assert results == [1] * 2 * int(limiter.total_tokens)
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_a_thread_takes_its_token_again_and_goes_on_without_where_there_is_none():
+    limiter = anyio.CapacityLimiter(1)
+    gate, lock, seen = Gate(), threading.Lock(), []
+
+    async def look():
+        seen.append(limiter.borrowed_tokens)
+
+    async def occupy():
+        group.start_soon(to_async(with_lock, limiter=limiter))
+        await turn_until(gate.entered.is_set)
+
+    def with_lock():
+        gate.entered.set()
+        with lock:
+            seen.append("lock")
+
+    def work():
+        with lock:
+            to_sync(look)()
+            seen.append(limiter.borrowed_tokens)
+            to_sync(occupy)()  # whose thread has the only token, and waits for the lock
+            seen.append("on")
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            await to_async(work, limiter=limiter)()
+    assert seen == [0, 1, "on", "lock"]
+    assert limiter.borrowed_tokens == 0
+
+
+@everywhere
+async def test_a_thread_left_behind_takes_no_token_again(how):
+    limiter = anyio.CapacityLimiter(1)
+    left, entered, released = threading.Event(), anyio.Event(), anyio.Event()
+
+    async def linger():
+        entered.set()
+        with anyio.CancelScope(shield=True):
+            await released.wait()
+
+    def work():
+        try:
+            to_sync(linger)()
+        finally:
+            left.set()
+
+    async with anyio.create_task_group() as group:
+        call = Call(how, to_async(work, limiter=limiter, cancel="abandon")).start(group)
+        await entered.wait()
+        assert limiter.borrowed_tokens == 0
+        call.cancel()
+        assert await call.ended() == "cancelled"
+        released.set()
+        await turn_until(left.is_set)
+    assert limiter.borrowed_tokens == 0
+
+
 async def test_to_sync_is_refused_on_the_loops_own_thread():
     with pytest.raises(Misuse, match="it would wait for itself"):
         to_sync(anyio.sleep)(0)

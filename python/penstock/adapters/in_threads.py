@@ -19,6 +19,7 @@ from .contexts import Carried
 from .events import count
 from .home import current_home
 from .lent import Loan
+from .tokens import Token
 
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
@@ -72,8 +73,10 @@ def to_async(
 
     Args:
         fn: a plain function.
-        limiter: how many threads at a time; by default anyio's for the loop, of 40, which it shares
-            with everything that calls `anyio.to_thread`.
+        limiter: how many threads run at a time; by default anyio's for the loop, of 40, which it
+            shares with everything that calls `anyio.to_thread`. A thread that waits in `to_sync` is
+            not counted, so that what it waits for finds room; when it goes on while all tokens
+            are taken, it is one more. Where that must not be, put a `Bulkhead` around the call.
         cancel: "wait" or "abandon".
         max_abandoned: threads.
 
@@ -108,8 +111,9 @@ def to_async(
 
     @wraps(fn)
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        async with limiter or anyio.to_thread.current_default_thread_limiter():
-            return await threads.run(partial(fn, *args, **kwargs) if args or kwargs else fn)
+        async with Token(limiter or anyio.to_thread.current_default_thread_limiter()) as token:
+            call = partial(fn, *args, **kwargs) if args or kwargs else fn
+            return await threads.run(call, token)
 
     return awaited
 
@@ -123,7 +127,7 @@ class _Threads:
         self._max_abandoned = max_abandoned
         self._abandoned: set[Loan] = set()
 
-    async def run(self, call: Callable[[], Any]) -> Any:
+    async def run(self, call: Callable[[], Any], token: Token) -> Any:
         if len(self._abandoned) >= self._max_abandoned:
             raise TooManyAbandoned(self._name)
         carried = Carried()
@@ -135,7 +139,7 @@ class _Threads:
         def ended() -> None:
             self._abandoned.discard(loan)
 
-        loan = Loan(partial(carried.context.run, call), home, place, ended)
+        loan = Loan(partial(carried.context.run, call), home, token, place, ended)
         hand_out(loan)
         try:
             await place.wait()

@@ -9,6 +9,7 @@ from typing import Any
 from penstock._loops import Place
 
 from .home import Home
+from .tokens import Token
 
 __all__ = ("Loan", "current_loan", "lending_home")
 
@@ -28,10 +29,16 @@ class Loan:
         "is_abandoned",
         "is_cancelled",
         "is_done",
+        "token",
     )
 
     def __init__(
-        self, call: Callable[[], Any], home: Home, place: Place, ended: Callable[[], object]
+        self,
+        call: Callable[[], Any],
+        home: Home,
+        token: Token,
+        place: Place,
+        ended: Callable[[], object],
     ) -> None:
         self._call: Callable[[], Any] | None = call
         self._place = place
@@ -41,6 +48,7 @@ class Loan:
         self._value: Any = None
         self._error: BaseException | None = None
         self.home = home
+        self.token = token
         self.is_done = False
         self.is_cancelled = False
         self.is_abandoned = False

@@ -14,6 +14,7 @@ from penstock.resilience.form import form_of, name_of
 from .contexts import Carried
 from .home import Home, Task, current_home
 from .lent import current_loan
+from .tokens import Token
 
 __all__ = ("to_sync",)
 
@@ -32,8 +33,9 @@ def to_sync(fn: Callable[P, Awaitable[T]], /) -> Callable[P, T]:
 
     Refused on the thread of an event loop, which would wait for itself: await `fn` there. If the
     task that lent the thread is cancelled, so is the call, and the cancellation goes up through the
-    thread; Ctrl-C while waiting cancels the call, too. A call that is cancelled by others, or whose
-    loop ends, raises `Lost`.
+    thread. A lent thread that waits here does not count for its limiter: what it waits for may lend
+    threads as well, as deep as you like. Ctrl-C while waiting cancels the call, too. A call that is
+    cancelled by others, or whose loop ends, raises `Lost`.
 
     In a program without a loop `asyncio.run(fn())` is all there is to it; a store's or a client's
     blocking view is its `.sync`.
@@ -74,7 +76,7 @@ def to_sync(fn: Callable[P, Awaitable[T]], /) -> Callable[P, T]:
                 f"{name} has no event loop to run on",
                 hint="asyncio.run(fn()) makes one; or make it on the loop: to_sync remembers where",
             )
-        crossing = _Crossing(name, home)
+        crossing = _Crossing(name, home, None if loan is None else loan.token)
         carried = Carried()
         crossing.begin(partial(fn, *args, **kwargs), carried)
         if loan is not None and loan.at_cancel(crossing.cancel):
@@ -94,9 +96,10 @@ def to_sync(fn: Callable[P, Awaitable[T]], /) -> Callable[P, T]:
 class _Crossing:
     """One call on its way from a thread to a loop and back."""
 
-    def __init__(self, name: str, home: Home) -> None:
+    def __init__(self, name: str, home: Home, token: Token | None) -> None:
         self._name = name
         self._home = home
+        self._token = token
         self._ended = threading.Event()
         self._task: Task | None = None  # of the loop's thread alone
         self._value: Any = None
@@ -116,9 +119,16 @@ class _Crossing:
                 self._is_settled = True
 
         def spawn() -> None:
-            self._task = self._home.spawn(run, carried.context, self._ended.set)
+            self._task = self._home.spawn(run, carried.context, self._end)
+            if self._token is not None:
+                self._token.give_back()
 
         self._home.post(spawn)
+
+    def _end(self) -> None:
+        if self._token is not None:
+            self._token.take_again()
+        self._ended.set()
 
     def cancel(self) -> None:
         """From any thread; what is posted to a loop is called in order, so there is a task."""
