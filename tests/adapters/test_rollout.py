@@ -119,6 +119,47 @@ def test_at_the_last_step_the_watch_goes_on_with_what_the_old_one_had(clock):
     assert strangler.rollout.status == "fallen back"
 
 
+def test_a_few_failures_of_the_old_one_excuse_nothing(clock):
+    sides = Sides()
+    strangler = made(sides, steps=(0.9, 1.0))
+    sides.failing["old"] = 10
+    with forced("old"):
+        load(strangler, 49)
+    with forced("new"):
+        load(strangler, 50)
+        clock.advance(60.0)
+        load(strangler, 1)
+    assert strangler.rollout.status == "complete"
+    sides.failing["new"] = 10
+    load(strangler)
+    assert strangler.rollout.status == "fallen back"
+    assert "50 of 50 calls of the new one failed" in strangler.rollout.reason
+
+
+def test_what_is_known_of_the_old_one_stands_until_enough_calls_say_otherwise(clock):
+    sides = Sides()
+    sides.failing = {"old": 3, "new": 3}
+    strangler = made(sides, steps=(0.5, 0.9, 1.0))
+
+    def window(olds):
+        with forced("old"):
+            load(strangler, olds)
+        with forced("new"):
+            load(strangler, 50)
+            clock.advance(60.0)
+            load(strangler, 10)
+
+    window(50)
+    sides.failing["old"] = 0
+    window(40)  # too few to see that it got better
+    assert strangler.rollout.status == "complete"
+    window(40)
+    assert strangler.rollout.status == "complete"
+    window(50)
+    assert strangler.rollout.status == "fallen back"
+    assert "0.00% of the old one's" in strangler.rollout.reason
+
+
 def test_a_fall_back_closes_keys_but_not_forced(clock):
     sides = Sides()
     strangler = Strangler(

@@ -30,6 +30,11 @@ class Rollout:
     did meanwhile, by more than `max_error_rate`, everything goes to the old one, until somebody
     calls `resume()`. Errors that both have, such as those of bad requests, do not matter.
 
+    What the old one fails is believed of `min_calls` calls of it as well, in the same step. Where
+    fewer went to it, as with nearly all at the new one, the last share so found stands, and
+    before there is one, none: so begin with a step that leaves the old one enough. At 1.0 it is
+    what the old one had before, until calls that a header or `forced` sends there say otherwise.
+
     Counted by each process by itself, and judged as calls end: there is no task, and a step without
     calls does not end. At the last step the watch goes on, in windows of `hold` seconds.
 
@@ -37,7 +42,7 @@ class Rollout:
         steps: shares, growing, each above 0 and at most 1.
         hold: seconds of each.
         max_error_rate: by how much the new one's share of failed calls may exceed the old one's.
-        min_calls: of the new one, before it is judged; those of the old one count from the first.
+        min_calls: of the new one, before it is judged; and of the old one, before it is believed.
         on_change: is given the state after each change, in the thread of the call that caused it.
 
     Raises Misuse for values that cannot work.
@@ -102,8 +107,11 @@ class RolloutState:
         rollout, calls, errors = self.rollout, self._calls, self._errors
         if self.status == "fallen back" or calls["new"] < rollout.min_calls:
             return False
-        # With all calls at the new one there is nothing to compare with but what was.
-        old_rate = errors["old"] / calls["old"] if calls["old"] else self._old_rate
+        # A few calls say nothing: with nearly all at the new one there is only what was to compare.
+        if calls["old"] >= rollout.min_calls:
+            old_rate = errors["old"] / calls["old"]
+        else:
+            old_rate = self._old_rate
         new_rate = errors["new"] / calls["new"]
         if new_rate - old_rate > rollout.max_error_rate:
             self._fall_back(
