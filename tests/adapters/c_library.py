@@ -27,6 +27,7 @@ declarations = """
         double v, int w);
     struct job;
     struct job *ticks_start(tick_fn tick, void *user, uint64_t count);
+    struct job *exit_ticks_start(tick_fn tick, void *user, uint64_t count);
     struct job *texts_start(text_fn text, void *user, uint64_t count);
     void ticks_now(tick_fn tick, void *user, uint64_t count, uint64_t *refused);
     uint64_t job_returned(struct job *job);

@@ -92,6 +92,37 @@ void job_join(struct job *job) {
     free(job);
 }
 
+/* A library that cleans up when its thread ends: two ticks come from a destructor, and two from the next round. */
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+static void run_exit(void *argument) {
+    struct job *job = argument;
+    for (int i = 0; i < 2; i++) {
+        job->tick(job->count++, job->user);
+        atomic_fetch_add(&job->returned, 1);
+    }
+    if (!atomic_exchange(&job->is_stopped, 1))
+        pthread_setspecific(exit_key, job);
+}
+
+static void make_exit_key(void) {
+    if (pthread_key_create(&exit_key, run_exit) != 0)
+        abort();
+}
+
+static void *run_and_exit(void *argument) {
+    struct job *job = argument;
+    pthread_once(&exit_once, make_exit_key);
+    pthread_setspecific(exit_key, job);
+    return run_ticks(job);
+}
+
+struct job *exit_ticks_start(tick_fn tick, void *user, uint64_t count) {
+    return start(run_and_exit, tick, NULL, user, count);
+}
+
 /* One operation, one answer: `calls` times, from a thread. Refuses a negative number. */
 
 struct operation {

@@ -47,6 +47,11 @@ def ticks(lib: Any) -> Iterator[Callable[[Any, int], Job]]:
 
 
 @pytest.fixture
+def exit_ticks(lib: Any) -> Iterator[Callable[[Any, int], Job]]:
+    yield from _jobs(lib, lib.exit_ticks_start)
+
+
+@pytest.fixture
 def texts(lib: Any) -> Iterator[Callable[[Any, int], Job]]:
     yield from _jobs(lib, lib.texts_start)
 

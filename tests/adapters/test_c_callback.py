@@ -6,6 +6,8 @@ import gc
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import anyio
@@ -209,6 +211,50 @@ async def test_a_loops_own_call_does_not_stop_the_loop(anyio_backend, lib):
     async with tick(max_items=10) as callback:
         lib.ticks_now(callback.cdata(ffi), ffi.NULL, 20, ffi.new("uint64_t *"))
         assert [(await callback.aget())[0] for _ in range(20)] == list(range(20))
+
+
+async def test_a_loop_elsewhere_does_not_wait_for_its_own_first_take(anyio_backend, lib):
+    callback = tick(max_items=10, refuses=-1)
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(callback.__enter__).result()
+    refused = ffi.new("uint64_t *")
+    # A library that calls back as it is registered; it gives up, where the loop would stand still.
+    rescue = threading.Timer(20, callback.close)
+    rescue.start()
+    with closing(callback):
+        lib.ticks_now(callback.cdata(ffi), ffi.NULL, 25, refused)
+        rescue.cancel()
+        assert not callback.is_closed, "the loop waited for itself"
+        assert refused[0] == 5
+        assert [(await callback.aget())[0] for _ in range(20)] == list(range(20))
+        with pytest.raises(Full, match="5 calls are missing here"):
+            await callback.aget()
+        assert callback.statistics().waited == 0
+
+
+def test_a_thread_without_a_loop_waits_for_the_first_take(ticks, lib):
+    callback = tick(max_items=10, refuses=-1)
+    with callback, ThreadPoolExecutor(1) as elsewhere:
+        refused = ffi.new("uint64_t *")
+        job = elsewhere.submit(lib.ticks_now, callback.cdata(ffi), ffi.NULL, 25, refused)
+        until_in_a_thread(lambda: callback.statistics().waited == 1)
+        assert [callback.get()[0] for _ in range(25)] == list(range(25))
+        job.result()
+    assert refused[0] == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_a_thread_that_ends_waits_in_its_last_calls_too(exit_ticks, count):
+    with tick(max_items=1) as callback:
+        job = exit_ticks(callback, count)
+        for number in range(count + 4):
+            until_in_a_thread(lambda number=number: callback.statistics().accepted > number)
+            if number < count + 3:  # the next one finds no room
+                until_in_a_thread(lambda number=number: callback.statistics().waited > number)
+            assert callback.get(30) == (number, 0)
+        job.join()
+        figures = callback.statistics()
+    assert (figures.taken, figures.dropped, figures.waited) == (count + 4, 0, count + 3)
 
 
 def test_a_thread_that_holds_the_interpreters_lock_lets_go_of_it(lib):

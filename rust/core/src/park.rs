@@ -25,7 +25,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    thread::{self, Thread},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -61,7 +61,8 @@ pub enum Parked {
 
 #[derive(Debug)]
 enum Bed {
-    Futex(Thread),
+    /// The state itself. Unlike the standard library's, it can be slept on while the thread's locals go.
+    Futex,
     Poll(EventFd),
 }
 
@@ -94,26 +95,33 @@ fn is_main_thread() -> bool {
 
 impl Parker {
     /// The calling thread's parker: one for its life, another one after a fork.
+    ///
+    /// A thread that ends, and whose locals are gone, gets a new one each time.
     pub fn current() -> io::Result<Arc<Self>> {
-        OWN.with(|own| {
+        OWN.try_with(|own| {
             let mut own = own.borrow_mut();
             if let Some(parker) = own.as_ref().filter(|parker| parker.owner.is_here()) {
                 return Ok(Arc::clone(parker));
             }
-            let bed = if is_main_thread() {
-                Bed::Poll(EventFd::new()?)
-            } else {
-                Bed::Futex(thread::current())
-            };
-            let parker = Arc::new(Self {
-                state: AtomicU32::new(AWAKE),
-                luck: Luck::new(),
-                bed,
-                owner: Owner::current(),
-            });
+            let parker = Self::new()?;
             *own = Some(Arc::clone(&parker));
             Ok(parker)
         })
+        .unwrap_or_else(|_| Self::new())
+    }
+
+    fn new() -> io::Result<Arc<Self>> {
+        let bed = if is_main_thread() {
+            Bed::Poll(EventFd::new()?)
+        } else {
+            Bed::Futex
+        };
+        Ok(Arc::new(Self {
+            state: AtomicU32::new(AWAKE),
+            luck: Luck::new(),
+            bed,
+            owner: Owner::current(),
+        }))
     }
 
     /// Wakes the thread, or makes its next park return at once. True if that took a system call.
@@ -122,7 +130,7 @@ impl Parker {
             return false;
         }
         match &self.bed {
-            Bed::Futex(thread) => thread.unpark(),
+            Bed::Futex => wake(&self.state),
             Bed::Poll(event) => event.ring(),
         }
         true
@@ -172,10 +180,7 @@ impl Parker {
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match &self.bed {
-            Bed::Futex(_) => match left {
-                Some(left) => thread::park_timeout(left),
-                None => thread::park(),
-            },
+            Bed::Futex => sleep(&self.state, PARKED, left),
             Bed::Poll(event) => {
                 poll(
                     event.as_raw_fd(),
@@ -193,6 +198,25 @@ impl Parker {
         }
         Parked::Interrupted
     }
+}
+
+/// Sleeps while `word` is `value`, for at most `time`; may return before.
+fn sleep(word: &AtomicU32, value: u32, time: Option<Duration>) {
+    let time = time.map(|time| libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(time.subsec_nanos()),
+    });
+    let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word and the time are alive during the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wait, value, time) };
+}
+
+/// Wakes the one who sleeps on `word`.
+fn wake(word: &AtomicU32) {
+    let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word is alive during the call; waking touches nothing.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, 1) };
 }
 
 /// Waits until `fd` is readable, the time is up, or a signal comes that the caller lets through.

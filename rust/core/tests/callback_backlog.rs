@@ -150,3 +150,18 @@ fn another_thread_that_takes_first_lets_the_expected_one_wait() {
     assert_eq!(push(&texts, "a"), Pushed::Done);
     assert_eq!(push(&texts, "b"), Pushed::Full);
 }
+
+#[test]
+fn all_who_are_expected_to_take_are_kept_until_somebody_does() {
+    let texts = texts(1, 100, Overflow::Block);
+    texts.expect(CALLER);
+    texts.expect(3);
+    assert!(texts.has_no_taker());
+    assert_eq!(push_by(&texts, "a", 3), Pushed::Done);
+    assert_eq!(push_by(&texts, "b", CALLER), Pushed::Done);
+    assert_eq!(push_by(&texts, "c", 4), Pushed::Full);
+    assert_eq!(push_by(&texts, "c", 3), Pushed::Refused);
+    assert_eq!(take(&texts).unwrap(), "a");
+    assert!(!texts.has_no_taker());
+    assert_eq!(push_by(&texts, "d", 3), Pushed::Full);
+}

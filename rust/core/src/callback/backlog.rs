@@ -138,9 +138,9 @@ struct Store {
     ahead_items: usize,
     ahead_bytes: usize,
     is_closed: bool,
-    /// The threads that take, the last one first; and the one that will, unless another comes first.
+    /// The threads that take, the last one first; and those that will, unless another comes first.
     takers: Vec<u64>,
-    expected: Option<u64>,
+    expected: Vec<u64>,
     /// Calls that are missing behind all that is inside. Until a taker has heard of them, nothing more is kept.
     missing: u64,
     figures: Figures,
@@ -195,9 +195,17 @@ impl<W: Wake> Backlog<W> {
         &self.shape
     }
 
-    /// The thread that is going to take, unless another one comes first.
+    /// A thread that is going to take, unless another one comes first.
     pub fn expect(&self, taker: u64) {
-        lock(&self.store).expected = Some(taker);
+        let expected = &mut lock(&self.store).expected;
+        if !expected.contains(&taker) && expected.len() < TAKERS {
+            expected.push(taker);
+        }
+    }
+
+    /// Whether nobody has taken yet, or tried to.
+    pub fn has_no_taker(&self) -> bool {
+        lock(&self.store).takers.is_empty()
     }
 
     /// Keeps a call of the thread `caller`, and wakes a taker if one sleeps.
@@ -529,7 +537,7 @@ impl Store {
     }
 
     fn takes(&self, thread: u64) -> bool {
-        self.takers.contains(&thread) || (self.takers.is_empty() && self.expected == Some(thread))
+        self.takers.contains(&thread) || (self.takers.is_empty() && self.expected.contains(&thread))
     }
 
     fn taken_by(&mut self, thread: u64) {
