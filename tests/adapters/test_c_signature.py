@@ -33,6 +33,7 @@ POINTER = ("pointer", 0, 0)
         ("void(char *a, const char **b, char *const c)", [POINTER] * 3, ["a", "b", "c"]),
         ("void(const unsigned char *data)", [POINTER], ["data"]),
         ("void(int values[4])", [POINTER], ["values"]),
+        ("void(int _a, int a_t, int Complex)", [("signed", 32, 0)] * 3, ["_a", "a_t", "Complex"]),
     ],
 )
 def test_what_is_declared_is_read(text, kinds, names):
@@ -55,6 +56,27 @@ def test_what_is_declared_is_read(text, kinds, names):
         ("(int)", "lacks the result's type"),
         ("void(int,)", "lacks a parameter's type"),
         ("void(int @)", "has '@' in it"),
+        ("void(double complex)", "'complex' where the parameter's name would be"),
+        ("void(double _Complex, int a)", "'_Complex' where"),
+        ("void(float _Complex)", "'_Complex' where"),
+        ("void(unsigned __int128, int b)", "'__int128' where"),
+        ("void(int _Atomic)", "'_Atomic' where"),
+        ("void(unsigned float)", "'float' where"),
+        ("void(short double)", "'short double', which is not known"),
+        ("void(long bool)", "'bool' where"),
+        ("void(int void)", "'void' where"),
+        ("void(unsigned size_t)", "'size_t' where"),
+        ("void(int struct s)", "'struct' where"),
+        ("void(char *while)", "'while' where"),
+        ("void(_Complex double z)", "'double' where"),
+        ("void(_Atomic int a)", "'int' where"),
+        ("void(long char)", "'long char', which is not known"),
+        ("void(short long x)", "'short long', which is not known"),
+        ("void(signed unsigned)", "'signed unsigned', which is not known"),
+        ("void(long long long)", "'long long long', which is not known"),
+        ("void(int int)", "'int int', which is not known"),
+        ("void(__int128 a)", "'__int128', which is not known"),
+        ("double complex(int)", "cannot be understood at 'complex'"),
         ("who(int)", "type 'who'"),
         (3, "no declaration of a C callback"),
         (None, "no declaration of a C callback"),
@@ -90,6 +112,28 @@ def test_types_of_cffi_are_read():
             signature_of(ffi.typeof(name))
     with pytest.raises(Misuse, match="no function's type"):
         signature_of(ffi.typeof("int"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ("A = 0x100000001LL, B = 1", ("unsigned", 64, 0)),
+        ("A = 0xFFFFFFFFU", ("unsigned", 32, 0)),
+        ("A = -1, B = 0x7FFFFFFF", ("signed", 32, 0)),
+        ("A = -1, B = 0x80000000LL", ("signed", 64, 0)),
+        ("A = -0x80000001LL", ("signed", 64, 0)),
+    ],
+)
+def test_enums_of_cffi_are_as_wide_as_their_values(values, kind):
+    ffi = cffi.FFI()
+    ffi.cdef(f"typedef enum {{ {values} }} wide; typedef void (*wide_fn)(wide value, void *user);")
+    assert ffi.sizeof("wide") * 8 == kind[1]
+    signature = signature_of(ffi.typeof("wide_fn"))
+    assert described(signature, None) == [kind, POINTER]
+    highest = max(ffi.typeof("wide").elements)
+    with from_c_callback(ffi.typeof("wide_fn")) as callback:
+        callback.cdata(ffi)(highest, ffi.NULL)
+        assert callback.get() == (highest, 0)
 
 
 def test_lengths_are_counted_in_units():

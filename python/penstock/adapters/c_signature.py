@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from penstock.errors import Misuse
 
-from .c_types import Parameter, Result, kind_of, normalised
+from .c_types import Kind, Parameter, Result, is_reserved, kind_of, normalised
 
 __all__ = ("Signature", "parse", "signature_of")
 
@@ -111,6 +112,8 @@ def _parameter(piece: str, text: str, *, is_result: bool = False) -> Parameter:
         elif word and (stars or _is_complete(words, word)):
             if name is not None or is_result:
                 _refuse(text, f"cannot be understood at {word!r}")
+            if is_reserved(word):
+                _refuse_name(text, word)
             name = word
         elif word:
             words.append(word)
@@ -140,6 +143,14 @@ def _is_complete(words: list[str], word: str) -> bool:
 
 def _refuse(text: str, why: str) -> NoReturn:
     raise Misuse(f"from_c_callback: {text!r} {why}", hint=_HINT)
+
+
+def _refuse_name(text: str, word: str) -> NoReturn:
+    raise Misuse(
+        f"from_c_callback: {text!r} has {word!r} where the parameter's name would be",
+        hint="a type of more words than are known here cannot be taken in (complex numbers, "
+        "__int128, _Atomic): let a few lines of C pass its address; a parameter needs no name",
+    )
 
 
 def _refuse_type(text: str, base: str) -> NoReturn:
@@ -172,10 +183,17 @@ def _of_scalar(ctype: Any, text: str) -> Parameter:
         points_to = "" if ctype.kind == "function" else ctype.item.cname
         return Parameter(ctype.cname, ("pointer", 0, 0), None, points_to)
     if ctype.kind == "enum":
-        is_signed = any(value < 0 for value in ctype.elements)
-        return Parameter(ctype.cname, ("signed" if is_signed else "unsigned", 32, 0))
+        return Parameter(ctype.cname, _of_enum(ctype.elements))
     base = normalised(ctype.cname.split())
     kind = kind_of(base)
     if kind is None:
         _refuse_type(text, base)
     return Parameter(ctype.cname, kind)
+
+
+def _of_enum(values: Collection[int]) -> Kind:
+    """The narrowest of 32 or 64 bits that holds all values, signed if one is: as compilers do."""
+    lowest, highest = min(values, default=0), max(values, default=0)
+    if lowest < 0:
+        return "signed", 32 if lowest >= -(2**31) and highest < 2**31 else 64, 0
+    return "unsigned", 32 if highest < 2**32 else 64, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-__all__ = ("Kind", "Parameter", "Result", "kind_of", "normalised", "size_of")
+__all__ = ("Kind", "Parameter", "Result", "is_reserved", "kind_of", "normalised", "size_of")
 
 Kind = tuple[str, int, int]
 """What the core is told of an argument: its name there, and two numbers that belong to it."""
@@ -57,6 +57,47 @@ _OTHERS: dict[str, Kind] = {
 }
 
 _WORDS = {"signed", "unsigned", "char", "short", "int", "long"}
+_KEYWORDS = {
+    "alignas",
+    "alignof",
+    "asm",
+    "auto",
+    "break",
+    "case",
+    "complex",
+    "const",
+    "constexpr",
+    "continue",
+    "default",
+    "do",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "for",
+    "goto",
+    "if",
+    "imaginary",
+    "inline",
+    "nullptr",
+    "register",
+    "restrict",
+    "return",
+    "sizeof",
+    "static",
+    "static_assert",
+    "struct",
+    "switch",
+    "thread_local",
+    "true",
+    "typedef",
+    "typeof",
+    "typeof_unqual",
+    "union",
+    "void",
+    "volatile",
+    "while",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +123,7 @@ class Result:
 
 def normalised(words: list[str]) -> str:
     """The usual name of a type that C lets one write in many ways: "long unsigned" and the like."""
-    if not words or not _WORDS.issuperset(words):
+    if not words or not _WORDS.issuperset(words) or _contradict(words):
         return " ".join(words)
     sign = "unsigned " if "unsigned" in words else ""
     if "char" in words:
@@ -90,6 +131,29 @@ def normalised(words: list[str]) -> str:
     if "short" in words:
         return sign + "short"
     return sign + {0: "int", 1: "long"}.get(words.count("long"), "long long")
+
+
+def _contradict(words: list[str]) -> bool:
+    """Whether C has no such type: "long char", "signed unsigned" and the like."""
+    times = {word: words.count(word) for word in words}
+    sizes = {"char", "short", "long"} & times.keys()
+    return (
+        len(sizes) > 1
+        or {"signed", "unsigned"} <= times.keys()
+        or {"char", "int"} <= times.keys()
+        or any(count > (2 if word == "long" else 1) for word, count in times.items())
+    )
+
+
+def is_reserved(word: str) -> bool:
+    """Whether C, or a compiler, means something else by it than the name of a parameter."""
+    return (
+        word in _KEYWORDS
+        or word in _WORDS
+        or kind_of(word) is not None
+        or word.startswith("__")
+        or (word[:1] == "_" and word[1:2].isupper())
+    )
 
 
 def kind_of(name: str) -> Kind | None:
