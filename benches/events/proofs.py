@@ -1,14 +1,15 @@
 """What each contender has to show before and after it is timed: every handler hears the event.
 
-A way to emit is a function of a list of handlers that returns what emits. Handlers add up the
-numbers that they hear: those of three emits before the lap, and of its last one. In between they
-hear zeros, so that the time is the dispatch's and not that of the sums.
+A way to emit is a function of a list of handlers that returns what emits. It is asked twice: once
+with handlers that add up the four numbers that they hear, before the lap and after it, and once
+with handlers that do nothing, for the lap, so that the time is the dispatch's and not the sums'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
@@ -27,16 +28,14 @@ class Heard:
 
     def plain(self) -> Callable[[int], int]:
         def handler(number: int) -> int:
-            if number:
-                self.total += number
+            self.total += number
             return number
 
         return handler
 
     def quick(self) -> Callable[[int], Awaitable[int]]:
         async def handler(number: int) -> int:
-            if number:
-                self.total += number
+            self.total += number
             return number
 
         return handler
@@ -46,16 +45,43 @@ class Heard:
 
         async def handler(number: int) -> int:
             await sleep(0)
-            if number:
-                self.total += number
+            self.total += number
             return number
 
         return handler
 
     def answer(self, n: int, count: int) -> int:
-        """`n`, if each of `count` handlers has heard the three of the proof and the last."""
+        """`n`, if each of `count` handlers has heard all four of the proof."""
         heard, self.total = self.total, 0
         return n if heard == 4 * count else heard
+
+
+def idle_plain() -> Callable[[int], None]:
+    """A handler that does nothing, and is a function of its own."""
+
+    def handler(_number: int) -> None:
+        pass
+
+    return handler
+
+
+def idle_quick() -> Callable[[int], Awaitable[None]]:
+    """As `idle_plain`, async."""
+
+    async def handler(_number: int) -> None:
+        pass
+
+    return handler
+
+
+def idle_suspending() -> Callable[[int], Awaitable[None]]:
+    """As `idle_quick`, and it suspends once."""
+    from asyncio import sleep
+
+    async def handler(_number: int) -> None:
+        await sleep(0)
+
+    return handler
 
 
 Way = Callable[[list[Any]], tuple[Callable[..., Any], str | None]]
@@ -64,25 +90,27 @@ Way = Callable[[list[Any]], tuple[Callable[..., Any], str | None]]
 def blocking(name: str, settings: str, way: Way, count: int, package: str | None = "") -> Contender:
     """Emits of a thread, one after the other; `count` handlers."""
 
-    def work(heard: Heard, emit: Callable[..., Any], event: str | None, n: int) -> Lap:
+    def work(heard: Heard, proof: Callable[..., Any], emit: Any, event: str | None, n: int) -> Lap:
         first = () if event is None else (event,)
         for _ in range(3):
-            emit(*first, 1)
+            proof(*first, 1)
         started = perf_counter_ns()
         if event is None:
-            for _ in range(n - 1):
+            for _ in range(n):
                 emit(0)
         else:
-            for _ in range(n - 1):
+            for _ in range(n):
                 emit(event, 0)
-        emit(*first, 1)
-        return Lap.since(started, heard.answer(n, count))
+        lap = Lap.since(started, None)
+        proof(*first, 1)
+        return replace(lap, answer=heard.answer(n, count))
 
     @contextmanager
     def opened() -> Any:
         heard = Heard()
-        emit, event = way([heard.plain() for _ in range(count)])
-        yield partial(work, heard, emit, event)
+        proof, _ = way([heard.plain() for _ in range(count)])
+        emit, event = way([idle_plain() for _ in range(count)])
+        yield partial(work, heard, proof, emit, event)
 
     return Contender(name, settings, opened, name if package == "" else package)
 
@@ -102,32 +130,35 @@ def awaited(
     def opened() -> Any:
         heard = Heard()
         make = heard.suspending if suspends else heard.quick
-        handlers = [make() for _ in range(count)]
+        idle = idle_suspending if suspends else idle_quick
         with kept("asyncio") as run:
 
-            async def made() -> Any:
+            async def made(handlers: list[Any]) -> Any:
                 return way(handlers)  # in the loop, which some want to see
 
             await_one: Any = run
-            emit, event = await_one(made)
+            proof, _ = await_one(partial(made, [make() for _ in range(count)]))
+            emit, event = await_one(partial(made, [idle() for _ in range(count)]))
 
             async def lap(n: int) -> Lap:
                 first = () if event is None else (event,)
                 for _ in range(3):
-                    await emit(*first, 1)
+                    await proof(*first, 1)
                 started = perf_counter_ns()
                 if event is None:
-                    for _ in range(n - 1):
+                    for _ in range(n):
                         await emit(0)
                 else:
-                    for _ in range(n - 1):
+                    for _ in range(n):
                         await emit(event, 0)
-                await emit(*first, 1)
-                return Lap.since(started, heard.answer(n, count))
+                lap = Lap.since(started, None)
+                await proof(*first, 1)
+                return replace(lap, answer=heard.answer(n, count))
 
             yield lambda n: run(partial(lap, n))
-            stop = getattr(emit, "stop", None)
-            if stop is not None:
-                await_one(stop)
+            for each in (proof, emit):
+                stop = getattr(each, "stop", None)
+                if stop is not None:
+                    await_one(stop)
 
     return Contender(name, settings, opened, name if package == "" else package)

@@ -7,7 +7,10 @@
 //! promise: it is tried out with a known loop first, and where anything is not as expected asyncio's own
 //! function stays in use.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicIsize, Ordering::Relaxed},
+};
 
 use penstock_core::fork::Owner;
 use pyo3::{
@@ -124,6 +127,9 @@ pub(crate) fn is_running(event_loop: &Bound<'_, PyAny>) -> bool {
     }
 }
 
+/// How many modules there were when trio was looked for last, and was not among them.
+static WITHOUT_TRIO: AtomicIsize = AtomicIsize::new(-1);
+
 /// Whether asyncio's loop runs here, or trio's may.
 #[inline]
 pub(crate) fn may_be_running(py: Python<'_>) -> bool {
@@ -131,9 +137,15 @@ pub(crate) fn may_be_running(py: Python<'_>) -> bool {
         // SAFETY: attached; the dict of modules is lent, and so is what it holds.
         unsafe {
             let modules = ffi::PyImport_GetModuleDict();
+            // Whoever imports trio adds dozens of modules. Half the price of looking for it.
+            let count = ffi::PyDict_Size(modules);
+            if count == WITHOUT_TRIO.load(Relaxed) {
+                return false;
+            }
             let trio = ffi::PyDict_GetItemWithError(modules, intern!(py, "trio").as_ptr());
             if trio.is_null() {
                 ffi::PyErr_Clear();
+                WITHOUT_TRIO.store(count, Relaxed);
             }
             !trio.is_null()
         }
