@@ -33,6 +33,7 @@ struct Kept {
 }
 
 impl Receive for Kept {
+    // SAFETY: the trait's promise about `arguments` is handed on to the shape.
     unsafe fn receive(&self, arguments: &Arguments) -> u64 {
         // SAFETY: the caller's.
         let pushed = unsafe { self.backlog.push(arguments, 0) };
@@ -142,6 +143,7 @@ fn a_closed_stub_answers_and_lets_its_receiver_go() {
 fn receivers_outlive_the_calls_that_are_inside() {
     struct Slow(AtomicBool, Arc<AtomicBool>);
     impl Receive for Slow {
+        // SAFETY: `arguments` are not looked at.
         unsafe fn receive(&self, _: &Arguments) -> u64 {
             self.0.store(true, Ordering::SeqCst);
             while !self.1.load(Ordering::SeqCst) {

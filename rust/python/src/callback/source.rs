@@ -26,6 +26,7 @@ pub(super) struct Source {
 }
 
 impl Receive for Source {
+    // SAFETY: the trait's promise about `arguments` is handed on to `push`, which asks for the same.
     unsafe fn receive(&self, arguments: &Arguments) -> u64 {
         // In a forked child nobody takes, and the locks may be held by threads that are not there.
         if !self.owner.is_here() {
